@@ -1,0 +1,1 @@
+"""What can be done with a specification: run it, solve it, compile it."""

@@ -1,0 +1,1 @@
+"""What every name in the specification stands for, and when it is there."""

@@ -1,0 +1,1 @@
+"""Verdicts, and the forms they are printed in."""

@@ -1,0 +1,1 @@
+"""Specification text to syntax tree, and back."""

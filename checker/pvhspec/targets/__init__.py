@@ -1,0 +1,1 @@
+"""Real hypervisors: build the probe, boot them, bring the trace back."""

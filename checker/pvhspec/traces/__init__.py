@@ -1,0 +1,1 @@
+"""Traces of real hypervisors: the event schema, its readers and its writer."""

@@ -1,0 +1,1 @@
+"""Bit widths, exhaustiveness, effects: no situation is left unspecified."""
