@@ -1,1 +1,18 @@
 """Traces of real hypervisors: the event schema, its readers and its writer."""
+
+from pvhspec.traces.event import Complete, Event, Guest, Header, Hypervisor, Origin
+from pvhspec.traces.formats import FORMATS, Trace, open_trace
+from pvhspec.traces.writer import TraceWriter
+
+__all__ = [
+    "FORMATS",
+    "Complete",
+    "Event",
+    "Guest",
+    "Header",
+    "Hypervisor",
+    "Origin",
+    "Trace",
+    "TraceWriter",
+    "open_trace",
+]

@@ -1,0 +1,114 @@
+"""Opens a trace in whatever format it is; the format is told by content, not by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, cast
+
+from pvhspec.diagnostics import Diagnostic, PvhError
+from pvhspec.traces import errors
+from pvhspec.traces.errors import is_read_error, reason
+from pvhspec.traces.event import Event, Header
+from pvhspec.traces.reader import JsonLinesReader
+
+__all__ = ["FORMATS", "Format", "Trace", "open_trace"]
+
+_HEAD = 4096  # bytes a format may look at to recognise itself
+
+
+class Trace(Protocol):
+    """A trace being read: its header at once, its events as they are asked for, once."""
+
+    path: str
+    header: Header
+    truncated: bool
+    notices: list[Diagnostic]
+
+    def __iter__(self) -> Iterator[Event]: ...
+
+    def close(self) -> None: ...
+
+
+class Format(NamedTuple):
+    """One format: its name for `--from`, a sentence, how it is recognised, how it is read."""
+
+    name: str
+    about: str
+    recognise: Callable[[bytes], bool]
+    read: Callable[[BinaryIO, str], Trace]
+
+
+def _looks_like_json_lines(head: bytes) -> bool:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and b"\0" not in head
+
+
+FORMATS: dict[str, Format] = {
+    f.name: f
+    for f in (Format("jsonl", "pvhspec's own JSON Lines", _looks_like_json_lines, JsonLinesReader),)
+}
+
+
+def open_trace(path: str | Path, format: str | None = None) -> Trace:
+    """The trace in this file (`-` is standard input, gzip is unpacked), its header already read.
+
+    Raises PvhError if the file cannot be read or is no trace. `format` forces one of FORMATS.
+    The file is closed when the events are through, or by `close`.
+    """
+    name = "<stdin>" if str(path) == "-" else str(path)
+    stream = _open(str(path), name)
+    try:
+        unpacked = _unpacked(stream)
+        head = unpacked.peek(_HEAD)[:_HEAD]
+        chosen = FORMATS[format] if format is not None else _recognised(name, head)
+        return chosen.read(unpacked, name)
+    except PvhError:
+        stream.close()
+        raise
+    except Exception as error:
+        stream.close()
+        if not is_read_error(error):
+            raise
+        raise PvhError(_cannot_read(name, error)) from None
+
+
+def _open(path: str, name: str) -> BufferedReader:
+    try:
+        if path == "-":
+            return cast(BufferedReader, sys.stdin.buffer)
+        return Path(path).open("rb")
+    except (OSError, ValueError) as error:
+        raise PvhError(_cannot_read(name, error)) from None
+
+
+def _unpacked(stream: BufferedReader) -> BufferedReader:
+    if not stream.peek(2).startswith(b"\x1f\x8b"):
+        return stream
+    import gzip
+
+    class Unpacking(gzip.GzipFile):
+        def close(self) -> None:
+            super().close()
+            stream.close()
+
+    return BufferedReader(cast(BufferedReader, Unpacking(fileobj=stream)))
+
+
+def _recognised(name: str, head: bytes) -> Format:
+    if not head:
+        remedy = "it starts with its header, a JSON line"
+        raise PvhError(Diagnostic(errors.EMPTY, "the trace is empty", remedy, name))
+    for format in FORMATS.values():
+        if format.recognise(head):
+            return format
+    listed = ", ".join(f"{f.name} ({f.about})" for f in FORMATS.values())
+    what = "binary data" if b"\0" in head else "no trace format that is known"
+    raise PvhError(Diagnostic(errors.NOT_A_TRACE, f"this is {what}", f"formats: {listed}", name, 1))
+
+
+def _cannot_read(name: str, error: Exception) -> Diagnostic:
+    if isinstance(error, EOFError):
+        return Diagnostic(errors.EMPTY, "the compressed file is cut at its start", path=name)
+    return Diagnostic(errors.CANNOT_READ, reason(error), path=name)
