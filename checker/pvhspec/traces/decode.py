@@ -28,9 +28,8 @@ __all__ = ["BadValue", "decode_event", "decode_header"]
 
 _Decode: TypeAlias = Callable[[Any], Any]
 
-_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,64}\Z")
-_EVEN_HEX = re.compile(r"(?:[0-9a-fA-F]{2})*\Z")
-_INDEX = re.compile(r"(?:0|[1-9][0-9]{0,8}|0[xX][0-9a-fA-F]{1,8})\Z")
+_is_hex = re.compile(r"0[xX][0-9a-fA-F]{1,64}").fullmatch
+_is_index = re.compile(r"0|[1-9][0-9]{0,8}|0[xX][0-9a-fA-F]{1,8}").fullmatch
 
 
 class BadValue(Exception):
@@ -98,15 +97,19 @@ def _int(type: Int) -> _Decode:
     sign = "signed" if type.signed else "unsigned"
 
     def decode(value: Any) -> int:
-        if value.__class__ is str and _HEX.match(value):
-            value = int(value, 16)
+        number = value
+        if value.__class__ is str and _is_hex(value):
+            number = int(value, 16)
+        if number.__class__ is int and low <= number <= high and (not values or number in values):
+            return number
+        raise complaint(number)
+
+    def complaint(value: Any) -> BadValue:
         if value.__class__ is not int:
-            raise BadValue(f'expected a number or a string "0x…", got {_what(value)}')
-        if not low <= value <= high:
-            raise BadValue(f"{_short(value)} does not fit {type.bits} {sign} bits")
-        if values and value not in values:
-            raise BadValue(f"expected {_one_of(map(str, values))}, got {value}")
-        return value
+            return BadValue(f'expected a number or a string "0x…", got {_what(value)}')
+        if values:
+            return BadValue(f"expected {_one_of(map(str, values))}, got {_short(value)}")
+        return BadValue(f"{_short(value)} does not fit {type.bits} {sign} bits")
 
     return decode
 
@@ -138,9 +141,13 @@ def _choice(type: Choice) -> _Decode:
 def _bytes(value: Any) -> bytes:
     if value.__class__ is not str:
         raise BadValue(f"expected bytes as a string of hex digits, got {_what(value)}")
-    if not _EVEN_HEX.match(value):
+    try:
+        memory = bytes.fromhex(value)
+    except ValueError:
+        memory = None
+    if memory is None or 2 * len(memory) != len(value):
         raise BadValue("expected bytes as pairs of hex digits without a prefix")
-    return bytes.fromhex(value)
+    return memory
 
 
 def _items(type: Items) -> _Decode:
@@ -160,15 +167,15 @@ def _rows(type: Rows) -> _Decode:
     columns = tuple(_decoder(f.type) for f in type.columns)
     shape = f"[{', '.join(f.name for f in type.columns)}]"
 
+    first, second = columns
+
     def decode(value: Any) -> tuple[Any, ...]:
         if value.__class__ is not list:
             raise BadValue(f"expected a list of {shape}, got {_what(value)}")
-        rows = []
         for row in value:
-            if row.__class__ is not list or len(row) != len(columns):
+            if row.__class__ is not list or len(row) != 2:
                 raise BadValue(f"expected {shape}, got {_what(row)}")
-            rows.append(tuple([f(x) for f, x in zip(columns, row, strict=True)]))
-        return tuple(rows)
+        return tuple([(first(a), second(b)) for a, b in value])
 
     return decode
 
@@ -200,7 +207,7 @@ def _table(type: Table) -> _Decode:
             raise BadValue(f"expected an object from indices to values, got {_what(value)}")
         out: dict[int, Any] = {}
         for key, x in value.items():
-            if not _INDEX.match(key):
+            if not _is_index(key):
                 raise BadValue("expected an index as the name", key)
             index = int(key, 0)
             if index in out:

@@ -69,9 +69,9 @@ class Items(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A list of short rows, each with the same columns, none of them unknown."""
+    """A list of pairs with the same columns, neither of them unknown."""
 
-    columns: tuple[Field, ...]
+    columns: tuple[Field, Field]
 
 
 class Record(NamedTuple):
