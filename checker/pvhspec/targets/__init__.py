@@ -7,28 +7,11 @@ from pathlib import Path
 from pvhspec.targets.capture import Capture
 from pvhspec.targets.errors import BadImage, MissingTool, TargetError
 from pvhspec.targets.program import Program
+from pvhspec.targets.xen_dom0 import capture_xen
 
 __all__ = [
     "BadImage", "Capture", "MissingTool", "Program", "TargetError", "capture_qemu", "capture_xen",
 ]  # fmt: skip
-
-
-def capture_xen(
-    image: Path | str,
-    program: Program,
-    *,
-    width: int = 32,
-    vcpus: int = 1,
-    timeout: float = 30.0,
-    keep: Path | None = None,
-) -> Capture:
-    """Boot a Xen image under QEMU with the probe as its PVH dom0 and run the program there.
-
-    `image` is a path (a Xen built by anyone, gzipped or not) or a release, "4.17"; `width` the
-    probe's, 32 or 64; `vcpus` what Xen gives dom0; `timeout` seconds of wall time; `keep` a folder
-    for the raw output. Raises TargetError (MissingTool, BadImage).
-    """
-    raise NotImplementedError
 
 
 def capture_qemu(

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvhspec.targets.qemu import Ended
+
+__all__ = ["Capture", "finish"]
+
+_LAST_LINES = 3
+
 
 @dataclass(slots=True)
 class Capture:
@@ -18,3 +24,34 @@ class Capture:
     events: list[dict[str, Any]] = field(default_factory=list)
     console: str = ""
     seconds: float = 0.0
+
+
+def finish(
+    events: list[dict[str, Any]],
+    ended: Ended,
+    finished: bool,
+    *,
+    crash: str = "",
+    console: str = "",
+) -> None:
+    """Number the events, and say in the last one, `end`, how the run ended.
+
+    `finished` is whether the guest said that it was done; where it did not, the reason is `crash`
+    (`crash` holds the hypervisor's own words), `hang` (the time limit struck) or `cut`.
+    """
+    for seq, event in enumerate(events):
+        event["seq"] = seq
+    if finished:
+        return
+    end = events[-1]
+    if crash:
+        end["reason"], end["text"] = "crash", crash
+    elif ended.stopped == "time":
+        end["reason"] = "hang"
+        end["text"] = f"stopped after {ended.seconds:.1f} s without an end"
+    else:
+        end["text"] = f"QEMU ended with status {ended.status} before the guest said it was done"
+    started = any(event["kind"] == "entry" for event in events)
+    if not started:
+        last = " / ".join(console.strip().splitlines()[-_LAST_LINES:])
+        end["text"] += "; the guest was never started" + (f"; console: {last}" if last else "")

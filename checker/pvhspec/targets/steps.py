@@ -205,9 +205,7 @@ class Shared:
     width: Literal[0, 32, 64] = 0
 
 
-StoreWhat = Literal[
-    "evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending"
-]
+StoreWhat = Literal["evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,144 @@
+"""Xen under QEMU's TCG, with the probe as its PVH dom0: no KVM, no Linux, no toolstack.
+
+Stock Xen runs under an emulated AMD CPU with SVM and nested paging and starts the first multiboot
+module as PVH dom0. The program is the second module and reaches the probe as start_info's first.
+The probe writes to an I/O port that Xen passes through (isa-debugcon), and ends the run by one
+that QEMU takes as its exit (isa-debug-exit).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pvhspec.targets import probe as probes
+from pvhspec.targets import qemu, xen
+from pvhspec.targets.capture import Capture, finish
+from pvhspec.targets.decoding import Decoder
+from pvhspec.targets.encoding import encode
+from pvhspec.targets.errors import BadImage, TargetError
+from pvhspec.targets.steps import Program
+
+__all__ = ["capture_xen"]
+
+_CHUNK = 1 << 16
+_MEMORY_MIB = 512
+#: Console lines after which Xen will not go on by itself.
+_CRASH = re.compile(r"\(XEN\).*(Panic on CPU|Hardware Dom0 crashed|Domain 0 crashed|FATAL TRAP)")
+_VERSION = re.compile(r"Xen version (\d+\.\d+(?:\.\d+)?).*")
+
+
+def capture_xen(
+    image: Path | str,
+    program: Program,
+    *,
+    width: int = 32,
+    vcpus: int = 1,
+    timeout: float = 30.0,
+    keep: Path | None = None,
+) -> Capture:
+    """Boot a Xen image under QEMU with the probe as its PVH dom0 and run the program there.
+
+    `image` is a path (a Xen built by anyone, gzipped or not) or a release, "4.17"; `width` the
+    probe's, 32 or 64; `vcpus` what Xen gives dom0; `timeout` seconds of wall time; `keep` a folder
+    for the raw output. Raises TargetError (MissingTool, BadImage).
+    """
+    code = encode(program)
+    program_path = qemu.find()
+    kernel = xen.locate(image)
+    guest = probes.build(width)
+    start = time.monotonic()
+    with qemu.working_folder(keep) as folder:
+        output, console = folder / "guest.out", folder / "xen.log"
+        (folder / "program.bin").write_bytes(code)
+        output.write_bytes(b"")
+        console.write_bytes(b"")
+        (folder / "probe.elf").unlink(missing_ok=True)
+        (folder / "probe.elf").symlink_to(guest.path)
+        command = _command(program_path, kernel, vcpus)
+        with qemu.running(command, folder) as process:
+            ended = qemu.wait(process, timeout, _Watch(console))
+        decoder = Decoder(program, dom=0)
+        events = list(decoder.events(_chunks(output)))
+        text = console.read_text(errors="replace")
+        complaint = qemu.complaint(folder)
+    if not text and complaint:
+        raise TargetError(f"QEMU could not run {kernel}: {complaint}")
+    found = _VERSION.search(text)
+    if found is None:
+        raise BadImage(
+            f"{image} did not say that it is Xen within {ended.seconds:.0f} s",
+            "give the hypervisor itself (xen-4.17-amd64.gz or xen/xen.gz of a build), for x86-64",
+        )
+    events.insert(0, guest.image_event())
+    finish(events, ended, decoder.finished, crash=_crash(text), console=text)
+    header = {
+        "schema": "pvh-trace/1",
+        "origin": {"method": "probe", "tool": "pvhspec", "file": decoder.name},
+        "hypervisor": {
+            "name": "xen",
+            "version": found[1],
+            "sha256": sha256(kernel.read_bytes()).hexdigest(),
+            "text": found[0].strip(),
+        },
+        "guest": {"mode": "pvh_dom0", "sha256": guest.sha256},
+        "cpu": {"vendor": decoder.vendor},
+        "clock": "tsc",
+        "from_boot": True,
+        "complete": {"events": True, "args": True, "results": True, "memory": True},
+        "given": _given(vcpus),
+    }
+    return Capture(header, events, text, time.monotonic() - start)
+
+
+def _command(program: str, kernel: Path, vcpus: int) -> list[str]:
+    # QEMU runs in `folder`: the names reach the guest's command lines, and must be alike always.
+    modules = "probe.elf probe,program.bin program"
+    options = (
+        f"console=com1 loglvl=all guest_loglvl=all dom0-iommu=none dom0=pvh dom0_max_vcpus={vcpus}"
+    )
+    return [
+        program, "-accel", "tcg", "-cpu", "EPYC", "-smp", str(vcpus), "-m", str(_MEMORY_MIB),
+        "-display", "none", "-monitor", "none", "-no-reboot",
+        "-serial", "file:xen.log",
+        "-chardev", "file,id=out,path=guest.out",
+        "-device", "isa-debugcon,iobase=0x402,chardev=out",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+        "-kernel", str(kernel.resolve()), "-initrd", modules, "-append", options,
+    ]  # fmt: skip
+
+
+class _Watch:
+    """Looks at Xen's console while it runs, to end a run that Xen itself has given up."""
+
+    def __init__(self, console: Path) -> None:
+        self._console = console
+
+    def __call__(self) -> str:
+        text = self._console.read_text(errors="replace")
+        return "crash" if _CRASH.search(text) else ""
+
+
+def _crash(console: str) -> str:
+    found = _CRASH.search(console)
+    return found[0] if found else ""
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _given(vcpus: int) -> dict[str, Any]:
+    """What is true of a lone dom0 from the start."""
+    exists = {"*": False} | {f"0,{vcpu}": True for vcpu in range(vcpus)}
+    return {
+        "domain_exists": {"*": False, "0": True},
+        "domain_privileged": {"*": False, "0": True},
+        "vcpu_exists": exists,
+    }
