@@ -1,4 +1,4 @@
-# Two commands: `make test` and `make conform`. Each sets up what it needs, once.
+# Two commands: `make conform` and `make test`. Each sets up what it needs, once.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -14,11 +14,27 @@ help:
 	@echo 'make quick     the same without the slow tests and the real hypervisors'
 	@echo 'make format    lay out Python and specification sources'
 
+# Programs pvhspec runs, and the Debian packages they come in. Root gets them installed, anybody
+# else is told how; without them the tests that boot a hypervisor are skipped.
+PROGRAMS := python3=python3 qemu-system-x86_64=qemu-system-x86 gcc=gcc ld=binutils dpkg-deb=dpkg xz=xz-utils
+define install-missing
+missing=; for need in $(PROGRAMS); do \
+  command -v $${need%%=*} >/dev/null || missing="$$missing $${need#*=}"; done; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  echo "installing$$missing"; \
+  apt-get update -q >/dev/null && \
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing >/dev/null && \
+  missing=; fi; \
+if [ -n "$$missing" ]; then echo "not installed:$$missing (sudo apt install$$missing)" >&2; false; fi
+endef
+
 $(BIN)/python:
+	@$(install-missing) || true
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'pvhspec needs Python 3.11 or newer: make PYTHON=/path/to/python3.11' >&2; exit 3; }
 	@$(PYTHON) -m venv $(VENV) || \
-	  { rm -rf $(VENV); echo 'Python cannot make a virtual environment here: apt install python3-venv' >&2; exit 3; }
+	  { rm -rf $(VENV); echo 'no virtual environment can be made here: sudo apt install python3-venv' >&2; exit 3; }
 
 # `make conform` needs the command and what makes programs; `make test` needs the tools as well.
 $(VENV)/.run: pyproject.toml | $(BIN)/python
@@ -48,6 +64,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 conform: $(VENV)/.run
+	@$(install-missing) || exit 3
 	$(BIN)/pvhspec conform
 
 clean:

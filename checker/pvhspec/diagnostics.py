@@ -7,7 +7,7 @@ catches it and prints what it carries.
 Codes: 1xx syntax, 2xx names, 3xx types, 4xx citations, 5xx-8xx the tools, 9xx traces. Each is
 registered beside the code that raises it::
 
-    UNTERMINATED = code("PVH103", "A string or a comment is not closed.")
+    NOT_CLOSED = code("PVHnnn", "A string is not closed.")
 """
 
 from __future__ import annotations
