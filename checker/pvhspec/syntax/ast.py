@@ -277,6 +277,7 @@ class BitField:
     name: Name
     high: int
     low: int
+    text: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,8 +434,17 @@ class Init:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """`may rise when c` (a false cell may turn true) or `may change when c` (to any value)."""
+
+    span: Span
+    kind: Literal["rise", "change"]
+    test: Expr
+
+
+@dataclass(frozen=True, slots=True)
 class StateDecl:
-    """A total map; `rises` says when the world outside may turn a false cell true."""
+    """A total map; `drift` says when the world outside may change a cell."""
 
     span: Span
     name: Name
@@ -442,7 +452,7 @@ class StateDecl:
     type: Name
     init: Init
     prose: str | None
-    rises: Expr | None
+    drift: Drift | None
     tail: Tail
 
 
@@ -648,7 +658,25 @@ class Success:
     body: tuple[Statement, ...]
 
 
-CallItem: TypeAlias = InFields | OutFields | Let | ErrorClause | InOrder | Success
+@dataclass(frozen=True, slots=True)
+class Always:
+    """`always { … }`: effects that happen whatever is returned."""
+
+    span: Span
+    prose: str | None
+    tail: Tail
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbs:
+    """`disturbs a, b`: states it may change in ways that are not modelled."""
+
+    span: Span
+    names: tuple[Name, ...]
+
+
+CallItem: TypeAlias = InFields | OutFields | Let | ErrorClause | InOrder | Success | Always | Disturbs
 
 
 @dataclass(frozen=True, slots=True)
@@ -668,6 +696,7 @@ class HypercallDecl:
     span: Span
     name: Name
     number: int
+    text: str
     params: tuple[Param, ...]
     prose: str | None
     tail: Tail
@@ -682,6 +711,7 @@ class OperationDecl:
     name: Name
     hypercall: Name
     command: int | None
+    text: str | None
     struct: Name | None
     prose: str | None
     tail: Tail

@@ -88,7 +88,7 @@ class Builder(Transformer[Token, Any]):
         return _join(c)
 
     def prose(self, meta: Meta, c: Children) -> str:
-        return " ".join(str(s)[1:-1] for s in c)
+        return " ".join(" ".join(str(s)[1:-1] for s in c).split())
 
     # ---- tails --------------------------------------------------------------------------------
 
@@ -126,7 +126,8 @@ class Builder(Transformer[Token, Any]):
 
     def bitfield(self, meta: Meta, c: Children) -> ast.BitField:
         high = _int(c[1])
-        return ast.BitField(_span(meta), c[0], high, high if c[2] is None else _int(c[2]))
+        low = high if c[2] is None else _int(c[2])
+        return ast.BitField(_span(meta), c[0], high, low, tuple(str(x) for x in c[1:] if x))
 
     def enum(self, meta: Meta, c: Children) -> ast.EnumDecl:
         return ast.EnumDecl(_span(meta), *c[:4], tuple(c[4:]))
@@ -186,8 +187,8 @@ class Builder(Transformer[Token, Any]):
         return ast.EventField(_span(meta), *c)
 
     def state(self, meta: Meta, c: Children) -> ast.StateDecl:
-        name, params, type_, init, prose, rises, tail = c
-        return ast.StateDecl(_span(meta), name, params or (), type_, init, prose, rises, tail)
+        name, params, type_, init, prose, drift, tail = c
+        return ast.StateDecl(_span(meta), name, params or (), type_, init, prose, drift, tail)
 
     def init_value(self, meta: Meta, c: Children) -> ast.Init:
         return ast.Init(_span(meta), "value", c[0])
@@ -198,8 +199,11 @@ class Builder(Transformer[Token, Any]):
     def init_any(self, meta: Meta, c: Children) -> ast.Init:
         return ast.Init(_span(meta), "any", None)
 
-    def rises(self, meta: Meta, c: Children) -> ast.Expr:
-        return c[0]  # type: ignore[no-any-return]
+    def may_rise(self, meta: Meta, c: Children) -> ast.Drift:
+        return ast.Drift(_span(meta), "rise", c[0])
+
+    def may_change(self, meta: Meta, c: Children) -> ast.Drift:
+        return ast.Drift(_span(meta), "change", c[0])
 
     def predicate(self, meta: Meta, c: Children) -> ast.DefDecl:
         name, params, body, prose, tail = c
@@ -255,7 +259,7 @@ class Builder(Transformer[Token, Any]):
     def hypercall(self, meta: Meta, c: Children) -> ast.HypercallDecl:
         name, number, params, prose, tail, body = c
         return ast.HypercallDecl(
-            _span(meta), name, _int(number), params or (), prose, tail, body
+            _span(meta), name, _int(number), str(number), params or (), prose, tail, body
         )
 
     def call_body(self, meta: Meta, c: Children) -> tuple[ast.CallItem, ...]:
@@ -264,8 +268,9 @@ class Builder(Transformer[Token, Any]):
     def operation(self, meta: Meta, c: Children) -> ast.OperationDecl:
         name, hypercall, command, struct, prose, tail = c[:6]
         number = None if command is None else _int(command)
+        text = None if command is None else str(command)
         return ast.OperationDecl(
-            _span(meta), name, hypercall, number, struct, prose, tail, tuple(c[6:])
+            _span(meta), name, hypercall, number, text, struct, prose, tail, tuple(c[6:])
         )
 
     def in_fields(self, meta: Meta, c: Children) -> ast.InFields:
@@ -299,6 +304,12 @@ class Builder(Transformer[Token, Any]):
 
     def in_order(self, meta: Meta, c: Children) -> ast.InOrder:
         return ast.InOrder(_span(meta), tuple(c))
+
+    def always(self, meta: Meta, c: Children) -> ast.Always:
+        return ast.Always(_span(meta), *c)
+
+    def disturbs(self, meta: Meta, c: Children) -> ast.Disturbs:
+        return ast.Disturbs(_span(meta), c[0])
 
     def success(self, meta: Meta, c: Children) -> ast.Success:
         chooses = tuple(x for x in c[2:] if isinstance(x, ast.Choose))

@@ -1,0 +1,446 @@
+"""The intermediate representation: all that a backend is given, and all it may know.
+
+Small and finite on purpose, so that one text can be evaluated, proved, generated from and
+compiled: bit-vectors, enums with payloads, total maps, quantifiers over finite types, and
+simultaneous updates. Predicates, functions, effects, lets and structs are gone: they were
+written out where they are used. `pvhspec.ir.show` prints it.
+
+Values: bool; int for bit-vectors; a tuple (variant number, payload…) for enums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from pvhspec.names.gates import Gate, Version
+from pvhspec.types.declare import Struct, StructField
+from pvhspec.types.types import BitsType, Type
+
+__all__ = [
+    "Authority",
+    "Cell",
+    "Choice",
+    "Citation",
+    "Clause",
+    "Const",
+    "Ensure",
+    "Error",
+    "EventKind",
+    "Example",
+    "ExampleStep",
+    "Expr",
+    "Gate",
+    "GateTest",
+    "Hypercall",
+    "Input",
+    "Invariant",
+    "Is",
+    "Load",
+    "Make",
+    "MapInput",
+    "Moment",
+    "Obligation",
+    "Observation",
+    "Op",
+    "Operation",
+    "Payload",
+    "Quant",
+    "Requirement",
+    "Slot",
+    "Spec",
+    "State",
+    "Struct",
+    "StructField",
+    "Update",
+    "Value",
+    "Var",
+    "Version",
+]
+
+Value: TypeAlias = "bool | int | tuple[object, ...]"
+Authority = Literal["documented", "implemented"]
+
+
+# ---- expressions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A value known from the text."""
+
+    type: Type
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A field of the event, by name. `out.x` is field x after the call, `result` its value."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class MapInput:
+    """A field of the event that is itself a total map."""
+
+    name: str
+    indices: tuple[Expr, ...]
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A variable of an enclosing quantifier, update or choice."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a state, as it was before the event."""
+
+    state: str
+    indices: tuple[Expr, ...]
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`bytes` bytes of guest memory at a guest-physical address, little-endian."""
+
+    address: Expr
+    bytes: int
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operator. Bit-vectors are unsigned and wrap; both sides have one width.
+
+    bool: `not and or implies ite`; any: `eq`; order: `ult ule`; bits: `add sub mul and or xor
+    not shl lshr` (prefixed `bv`), `extract` (args: value; `extra` = high, low), `resize` (to the
+    width of `type`, zero-extending or cutting).
+    """
+
+    op: str
+    args: tuple[Expr, ...]
+    type: Type
+    extra: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """An enum value."""
+
+    variant: int
+    args: tuple[Expr, ...]
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Is:
+    """Whether an enum value is of a variant."""
+
+    value: Expr
+    variant: int
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Item `index` of the payload; read only where `Is` of the same variant holds."""
+
+    value: Expr
+    variant: int
+    index: int
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Quant:
+    """`forall` or `exists` over finite types."""
+
+    kind: Literal["forall", "exists"]
+    vars: tuple[Var, ...]
+    body: Expr
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class GateTest:
+    """Whether a gate is open for the version and mode under test: constant in any one run."""
+
+    gate: Gate
+    type: Type
+
+
+Expr: TypeAlias = (
+    Const | Input | MapInput | Var | Cell | Load | Op | Make | Is | Payload | Quant | GateTest
+)
+
+
+# ---- clauses ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A place in a pinned source."""
+
+    authority: Authority
+    source: str
+    path: str
+    anchor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What a verdict names. `kind` tells which part of the text it is."""
+
+    id: str
+    prose: str | None
+    kind: Literal["error", "success", "effect", "choice", "require", "undefined", "table",
+                  "invariant", "obligation", "frame"]  # fmt: skip
+    authority: Authority
+    citations: tuple[Citation, ...]
+    gate: Gate
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A total map from indices to values.
+
+    `init` speaks of the indices as `Var`s; `given`: the trace may say otherwise, and where it
+    does not the cell is unknown; None: unknown. `drift`: while it holds, the world outside may
+    turn a false cell true (`drift_kind` rise) or give it any value (change).
+    """
+
+    name: str
+    indices: tuple[Var, ...]
+    type: Type
+    init: Expr | None
+    given: bool
+    drift: Expr | None
+    drift_kind: Literal["rise", "change"]
+    prose: str | None
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A field of the structure a hypercall's pointer points to, in bytes: (64-bit, 32-bit)."""
+
+    name: str
+    type: BitsType
+    offset: tuple[int, int]
+    size: tuple[int, int]
+    written: bool
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """`code` is returned while `when` holds; `when` None: it may be, at any time.
+
+    Errors of one `rank` are in no order; a lower rank comes first: while one of its conditions
+    holds no error of a higher rank may be returned.
+    """
+
+    clause: str
+    code: int
+    name: str
+    when: Expr | None
+    rank: int
+    after_success: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value the implementation is free to choose where `when` holds; `lowest`: the clause, if
+    any, by which it takes the lowest."""
+
+    clause: str
+    var: Var
+    when: Expr
+    lowest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`target[indices] := value` where `guard` holds, for every value of `binders`.
+
+    All updates of a step happen at once and read the state before it; of two that write one cell
+    the later wins. `target` is a state, or `out.x` for a field of the caller's structure.
+    """
+
+    clause: str
+    target: str
+    binders: tuple[Var, ...]
+    indices: tuple[Expr, ...]
+    guard: Expr
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Ensure:
+    """What holds of the results after success."""
+
+    clause: str
+    test: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One command of a hypercall, or the hypercall itself.
+
+    `command` None: every command that no other operation takes; `number` None: every number that
+    no hypercall has. `modelled` False: only the errors are known, and the rest is not judged.
+    `result` None: any value. `always`: updates that happen whatever is returned.
+    `disturbs`: states that it may change in ways not modelled; `*` is every state.
+    """
+
+    id: str
+    name: str
+    hypercall: str
+    number: int | None
+    command: int | None
+    commands: tuple[int, ...]
+    gate: Gate
+    params: tuple[Input, ...]
+    struct: str | None
+    struct_size: tuple[int, int] | None
+    slots: tuple[Slot, ...]
+    errors: tuple[Error, ...]
+    success: str
+    frame: str
+    choices: tuple[Choice, ...]
+    result: Expr | None
+    ensures: tuple[Ensure, ...]
+    updates: tuple[Update, ...]
+    always: tuple[Update, ...]
+    modelled: bool
+    disturbs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A clause about what an event shows."""
+
+    clause: str
+    test: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an event of a kind must look like, and what it changes."""
+
+    id: str
+    event: str
+    gate: Gate
+    when: Expr
+    requires: tuple[Requirement, ...]
+    undefined: tuple[tuple[str, tuple[str, ...]], ...]
+    updates: tuple[Update, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """What holds in every reachable state."""
+
+    clause: str
+    name: str
+    body: Expr
+    using: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An event of a kind with a condition on it."""
+
+    event: str
+    test: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """When `when` holds for some `vars`, `then` happens before `before`, unless `unless`."""
+
+    clause: str
+    name: str
+    vars: tuple[Var, ...]
+    when: Expr
+    then: Moment
+    before: Moment
+    unless: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """A kind of event and the types of its fields; map fields have index types."""
+
+    name: str
+    fields: tuple[tuple[str, tuple[Type, ...], Type], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypercall:
+    """A number, its name, and where it is offered. `clause` is the table's."""
+
+    name: str
+    number: int
+    clause: str
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleStep:
+    """`kind` is `given`, an event kind or the name of an operation.
+
+    `values` maps (field, indices) to a value; `result` None: not seen, or the event has none.
+    """
+
+    kind: str
+    values: tuple[tuple[str, tuple[int, ...], Value], ...]
+    result: int | None
+    outs: tuple[tuple[str, Value], ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An execution that conforms, or one that violates a clause."""
+
+    name: str
+    violates: str | None
+    version: Version
+    mode: str
+    steps: tuple[ExampleStep, ...]
+    path: str
+    line: int
+
+
+@dataclass(slots=True)
+class Spec:
+    """The whole specification, as backends see it."""
+
+    name: str
+    modes: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
+    releases: tuple[Version, ...] = ()
+    sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    contexts: dict[str, Type] = field(default_factory=dict)
+    enums: dict[str, dict[str, int]] = field(default_factory=dict)
+    structs: dict[str, Struct] = field(default_factory=dict)
+    events: dict[str, EventKind] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
+    hypercalls: dict[int, Hypercall] = field(default_factory=dict)
+    operations: tuple[Operation, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    examples: tuple[Example, ...] = ()
+    clauses: dict[str, Clause] = field(default_factory=dict)

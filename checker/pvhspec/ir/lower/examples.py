@@ -1,0 +1,145 @@
+"""Examples: short executions with every value written out."""
+
+from __future__ import annotations
+
+from pvhspec.diagnostics import code
+from pvhspec.ir import build
+from pvhspec.ir.ir import Const, EventKind, Example, ExampleStep, Expr, Make, Operation, Value
+from pvhspec.ir.lower.env import Context, Env
+from pvhspec.ir.lower.exprs import cell, expression, fit
+from pvhspec.names.report import Stop, closest
+from pvhspec.names.symbols import Scope
+from pvhspec.syntax import ast
+from pvhspec.types.types import BitsType, Type
+
+__all__ = ["lower_example"]
+
+NOT_CONSTANT = code("PVH370", "An example needs a value that is known from the text.")
+NO_STEP = code("PVH371", "A step of an example is neither an operation nor an event.")
+NO_STEP_FIELD = code("PVH372", "The operation or event has no such field.")
+
+_MASK64 = (1 << 64) - 1
+
+
+def value_of(expr: Expr, node: ast.Expr, scope: Scope) -> Value:
+    """The value of an expression that is known from the text."""
+    match expr:
+        case Const(value=value):
+            return value
+        case Make(variant=variant, args=args):
+            return (variant, *(value_of(a, node, scope) for a in args))
+    raise scope.stop(NOT_CONSTANT, node.span, "this is not a value known from the text")
+
+
+def lower_example(
+    decl: ast.ExampleDecl,
+    context: Context,
+    scope: Scope,
+    operations: dict[str, Operation],
+    events: dict[str, EventKind],
+) -> Example:
+    """One example. Errors are reported; steps that cannot be understood are left out."""
+    scope.modes((decl.mode.text,), decl.mode.span)
+    env = Env(context, scope, {}, [])
+    steps: list[ExampleStep] = []
+    for step in decl.steps:
+        try:
+            match step:
+                case ast.StepGiven():
+                    steps.append(_given(step, env))
+                case ast.StepEvent():
+                    steps.append(_event(step, env, operations, events))
+        except Stop:
+            continue
+    version = scope.version(decl.version, decl.span)
+    violates = None if decl.violates is None else decl.violates.text
+    return Example(
+        decl.prose, violates, version, decl.mode.text, tuple(steps), scope.module.path,
+        decl.span.line,
+    )  # fmt: skip
+
+
+def _given(step: ast.StepGiven, env: Env) -> ExampleStep:
+    place, scope = step.place, env.scope
+    symbol = scope.lookup(place.name.text, place.name.span)
+    if not isinstance(symbol.decl, ast.StateDecl):
+        raise scope.stop(NO_STEP_FIELD, place.span, f"{place.name.text} is not a state")
+    target = cell(symbol, place.args, ast.Ref(place.span, place.name.text), env)
+    index = tuple(
+        _number(value_of(i, step.value, scope)) for i in target.indices
+    )
+    value = value_of(fit(step.value, env, target.type), step.value, scope)
+    return ExampleStep("given", ((symbol.name, index, value),), None, (), step.span.line)
+
+
+def _number(value: Value) -> int:
+    return int(value) if isinstance(value, int) else 0
+
+
+def _event(
+    step: ast.StepEvent,
+    env: Env,
+    operations: dict[str, Operation],
+    events: dict[str, EventKind],
+) -> ExampleStep:
+    name, scope = step.name.text, env.scope
+    if name in operations:
+        scope.lookup(name, step.name.span)
+        op = operations[name]
+        kinds: dict[str, tuple[tuple[Type, ...], Type]] = {
+            s.name: ((), s.type) for s in op.slots
+        }
+        kinds |= {p.name: ((), p.type) for p in op.params}
+    elif name in events:
+        kinds = {f: (index, type_) for f, index, type_ in events[name].fields}
+        op = None
+    else:
+        why = f"{name} is neither an operation nor an event"
+        raise scope.stop(NO_STEP, step.name.span, why, closest(name, [*operations, *events]))
+    for context_name in ("caller", "current", "width", "cpl", "readable", "writable"):
+        if context_name not in kinds:
+            kinds[context_name] = ((), _context_type(context_name, env))
+    values = tuple(_bind(b, kinds, name, env) for b in step.fields)
+    outs = tuple(
+        (field, value) for field, _, value in (_bind(b, kinds, name, env) for b in step.outs)
+    )
+    return ExampleStep(name, values, _result(step, env), outs, step.span.line)
+
+
+def _context_type(name: str, env: Env) -> Type:
+    if name in ("readable", "writable"):
+        return build.TRUE.type
+    found = env.scope.symbols.by_name.get(name)
+    if found is not None and isinstance(found.decl, ast.ContextDecl):
+        home = env.context.scopes[found.module]
+        return env.context.types.of(found.decl.type, home)
+    return BitsType(8)
+
+
+def _bind(
+    bind: ast.Bind, kinds: dict[str, tuple[tuple[Type, ...], Type]], name: str, env: Env
+) -> tuple[str, tuple[int, ...], Value]:
+    scope, field = env.scope, bind.field
+    if field.text not in kinds:
+        why = f"{name} has no field {field.text}"
+        raise scope.stop(NO_STEP_FIELD, field.span, why, closest(field.text, kinds))
+    index_types, type_ = kinds[field.text]
+    index = tuple(
+        _number(value_of(fit(a, env, t), a, scope))
+        for a, t in zip(bind.args, index_types, strict=False)
+    )
+    return field.text, index, value_of(fit(bind.value, env, type_), bind.value, scope)
+
+
+def _result(step: ast.StepEvent, env: Env) -> int | None:
+    """The result as a hypercall returns it: an errno by name is negated."""
+    outcome, scope = step.outcome, env.scope
+    if outcome is None or isinstance(outcome, str):
+        return None
+    if isinstance(outcome, ast.Ref):
+        symbol = scope.lookup(outcome.name, outcome.span)
+        if symbol.variant is not None and symbol.variant.value is not None:
+            return -symbol.variant.value
+    value = value_of(expression(outcome, env, BitsType(64)), outcome, scope)
+    number = _number(value) & _MASK64
+    return number - (1 << 64) if number >> 63 else number

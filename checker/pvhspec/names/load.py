@@ -1,0 +1,87 @@
+"""From a folder to modules in reading order: the manifest says which, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvhspec.diagnostics import Diagnostic, code
+from pvhspec.names.report import Reporter
+from pvhspec.syntax import ast
+from pvhspec.syntax.parse import parse_manifest, parse_module
+
+__all__ = ["Sources", "load"]
+
+NO_MANIFEST = code("PVH201", "The folder holds no manifest, or one that cannot be read.")
+NO_MODULE = code("PVH202", "The manifest names a module whose file cannot be read.")
+UNLISTED = code("PVH203", "A .abi file is not named by the manifest.")
+WRONG_NAME = code("PVH204", "The module line does not say what the file's place says.")
+BAD_IMPORT = code("PVH205", "An import names no module, or one that comes later.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The manifest and the modules in reading order, with the text of each file by lines."""
+
+    manifest: ast.Manifest
+    modules: tuple[ast.Module, ...]
+    texts: dict[str, list[str]]
+
+
+def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
+    """Read and parse a specification folder.
+
+    Returns None with the errors if a file cannot be read or parsed; errors that leave the tree
+    usable (an unlisted file, a wrong import) come back beside it.
+    """
+    path = folder / "pvh.abi"
+    text = _read(path)
+    if text is None:
+        why = f"{path} cannot be read"
+        return None, [Diagnostic(NO_MANIFEST, why, "give a folder that holds a pvh.abi")]
+    manifest, errors = parse_manifest(text, str(path))
+    if manifest is None:
+        return None, errors
+    texts = {str(path): text.splitlines()}
+    report = Reporter(texts)
+    listed = [n for i in manifest.items if isinstance(i, ast.ModulesDecl) for n in i.names]
+    modules: list[ast.Module] = []
+    for name in listed:
+        file = folder.joinpath(*name.text.split(".")).with_suffix(".abi")
+        text = _read(file)
+        if text is None:
+            report.error(NO_MODULE, str(path), name.span, f"{file} cannot be read")
+            continue
+        texts[str(file)] = text.splitlines()
+        module, found = parse_module(text, str(file))
+        errors += found
+        if module is not None:
+            modules.append(module)
+            _check_module(module, name, [m.name.text for m in modules[:-1]], report)
+    known = {f"{n.text.replace('.', '/')}.abi" for n in listed} | {"pvh.abi"}
+    for file in sorted(folder.rglob("*.abi")):
+        if file.relative_to(folder).as_posix() not in known:
+            remedy = "add it to modules { … } in pvh.abi, or remove the file"
+            errors.append(Diagnostic(UNLISTED, "the manifest does not name this", remedy, str(file)))
+    errors += report.errors
+    complete = len(modules) == len(listed)
+    return (Sources(manifest, tuple(modules), texts) if complete else None), errors
+
+
+def _check_module(
+    module: ast.Module, expected: ast.Name, before: list[str], report: Reporter
+) -> None:
+    if module.name.text != expected.text:
+        why = f"this file is {expected.text}, not {module.name.text}"
+        report.error(WRONG_NAME, module.path, module.name.span, why)
+    for name in (n for line in module.imports for n in line):
+        if name.text not in before:
+            why = f"no module {name.text} comes before this one in pvh.abi"
+            report.error(BAD_IMPORT, module.path, name.span, why)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
