@@ -2,6 +2,7 @@
 
 from pvhspec.traces.event import Complete, Event, Guest, Header, Hypervisor, Origin
 from pvhspec.traces.formats import FORMATS, Trace, open_trace
+from pvhspec.traces.objects import ObjectTrace
 from pvhspec.traces.writer import TraceWriter
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Guest",
     "Header",
     "Hypervisor",
+    "ObjectTrace",
     "Origin",
     "Trace",
     "TraceWriter",

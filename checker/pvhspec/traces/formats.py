@@ -45,9 +45,23 @@ def _looks_like_json_lines(head: bytes) -> bool:
     return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and b"\0" not in head
 
 
+def _looks_like_gdbstub_json(head: bytes) -> bool:
+    return b'"source"' in head[:64] and b'"qemu-gdbstub"' in head[:64]
+
+
+def _read_gdbstub_json(stream: BinaryIO, path: str) -> Trace:
+    from pvhspec.traces.qemu_gdbstub import read_gdbstub_json
+
+    return read_gdbstub_json(stream, path)
+
+
+# The first that recognises a file reads it. Readers of foreign formats are imported when needed.
 FORMATS: dict[str, Format] = {
     f.name: f
-    for f in (Format("jsonl", "pvhspec's own JSON Lines", _looks_like_json_lines, JsonLinesReader),)
+    for f in (
+        Format("qemu-gdbstub", "entry state as JSON", _looks_like_gdbstub_json, _read_gdbstub_json),
+        Format("jsonl", "pvhspec's own JSON Lines", _looks_like_json_lines, JsonLinesReader),
+    )
 }
 
 
