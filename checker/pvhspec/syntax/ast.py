@@ -70,7 +70,7 @@ class Param:
     type: Name
 
 
-# ---- expressions ----------------------------------------------------------------------------------
+# ---- expressions --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ Expr: TypeAlias = (
 )
 
 
-# ---- types ------------------------------------------------------------------------------------------
+# ---- types --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +379,7 @@ class StructDecl:
     items: tuple[StructItem, ...]
 
 
-# ---- names of values ----------------------------------------------------------------------------------
+# ---- names of values ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +469,7 @@ class DefDecl:
     tail: Tail
 
 
-# ---- what changes ----------------------------------------------------------------------------------------
+# ---- what changes -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -573,7 +573,7 @@ class MacroDecl:
     body: tuple[Statement, ...]
 
 
-# ---- hypercalls ----------------------------------------------------------------------------------------------
+# ---- hypercalls ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -676,7 +676,9 @@ class Disturbs:
     names: tuple[Name, ...]
 
 
-CallItem: TypeAlias = InFields | OutFields | Let | ErrorClause | InOrder | Success | Always | Disturbs
+CallItem: TypeAlias = (
+    InFields | OutFields | Let | ErrorClause | InOrder | Success | Always | Disturbs
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -718,7 +720,7 @@ class OperationDecl:
     items: tuple[CallItem, ...]
 
 
-# ---- what is observed, what always holds ------------------------------------------------------------------
+# ---- what is observed, what always holds --------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -794,7 +796,7 @@ class ObligationDecl:
     unless: Expr | None
 
 
-# ---- examples ---------------------------------------------------------------------------------------------------
+# ---- examples -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -842,7 +844,7 @@ class ExampleDecl:
     steps: tuple[Step, ...]
 
 
-# ---- files ------------------------------------------------------------------------------------------------------
+# ---- files --------------------------------------------------------------------------------------
 
 Item: TypeAlias = (
     TypeDecl
@@ -866,16 +868,6 @@ Item: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class Comment:
-    """`# text` on `line`; `alone` if nothing stands before it on that line."""
-
-    line: int
-    column: int
-    text: str
-    alone: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Module:
     """One file of the specification."""
 
@@ -885,7 +877,6 @@ class Module:
     prose: str | None
     imports: tuple[tuple[Name, ...], ...]
     items: tuple[Item, ...]
-    comments: tuple[Comment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -945,4 +936,3 @@ class Manifest:
     name: Name
     prose: str | None
     items: tuple[ManifestItem, ...]
-    comments: tuple[Comment, ...]

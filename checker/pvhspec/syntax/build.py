@@ -55,8 +55,7 @@ class Builder(Transformer[Token, Any]):
     def NAME(self, token: Token) -> ast.Name:
         return _name(token)
 
-    # ---- files ------------------------------------------------------------------------------
-
+    # ---- files ----------------------------------------------------------------------------------
 
     def module(self, meta: Meta, c: Children) -> tuple[Any, ...]:
         imports = tuple(x.names for x in c[2:] if isinstance(x, _Import))
@@ -90,7 +89,7 @@ class Builder(Transformer[Token, Any]):
     def prose(self, meta: Meta, c: Children) -> str:
         return " ".join(" ".join(str(s)[1:-1] for s in c).split())
 
-    # ---- tails --------------------------------------------------------------------------------
+    # ---- tails ----------------------------------------------------------------------------------
 
     def tail(self, meta: Meta, c: Children) -> ast.Tail:
         gates = tuple(x for x in c if isinstance(x, ast.Gate))
@@ -116,13 +115,13 @@ class Builder(Transformer[Token, Any]):
         source, _, path = str(c[0]).partition(":")
         return ast.Cite(_span(meta), "implemented", source, path, _text(c[1]))
 
-    # ---- types --------------------------------------------------------------------------------
+    # ---- types ----------------------------------------------------------------------------------
 
     def type_(self, meta: Meta, c: Children) -> ast.TypeDecl:
         return ast.TypeDecl(_span(meta), *c)
 
     def bits(self, meta: Meta, c: Children) -> ast.BitsDecl:
-        return ast.BitsDecl(_span(meta), *c[:4], tuple(c[4:]))
+        return ast.BitsDecl(_span(meta), c[0], c[1], c[2], c[3], tuple(c[4:]))
 
     def bitfield(self, meta: Meta, c: Children) -> ast.BitField:
         high = _int(c[1])
@@ -130,7 +129,7 @@ class Builder(Transformer[Token, Any]):
         return ast.BitField(_span(meta), c[0], high, low, tuple(str(x) for x in c[1:] if x))
 
     def enum(self, meta: Meta, c: Children) -> ast.EnumDecl:
-        return ast.EnumDecl(_span(meta), *c[:4], tuple(c[4:]))
+        return ast.EnumDecl(_span(meta), c[0], c[1], c[2], c[3], tuple(c[4:]))
 
     def member(self, meta: Meta, c: Children) -> ast.Variant:
         return ast.Variant(_span(meta), c[0], _int(c[1]), str(c[1]), (), c[2])
@@ -139,14 +138,14 @@ class Builder(Transformer[Token, Any]):
         return ast.Variant(_span(meta), c[0], None, None, c[1] or (), c[2])
 
     def struct(self, meta: Meta, c: Children) -> ast.StructDecl:
-        return ast.StructDecl(_span(meta), *c[:4], tuple(c[4:]))
+        return ast.StructDecl(_span(meta), c[0], c[1], c[2], c[3], tuple(c[4:]))
 
     def offset(self, meta: Meta, c: Children) -> ast.Offset:
         narrow = None if c[1] is None else _int(c[1])
         return ast.Offset(_span(meta), _int(c[0]), narrow, tuple(str(x) for x in c if x))
 
     def field(self, meta: Meta, c: Children) -> ast.Field:
-        return ast.Field(_span(meta), *c[:4], tuple(c[4:]))
+        return ast.Field(_span(meta), c[0], c[1], c[2], c[3], tuple(c[4:]))
 
     def field_when(self, meta: Meta, c: Children) -> ast.FieldWhen:
         return ast.FieldWhen(_span(meta), c[0], tuple(c[1:]))
@@ -169,7 +168,7 @@ class Builder(Transformer[Token, Any]):
     def param(self, meta: Meta, c: Children) -> ast.Param:
         return ast.Param(_span(meta), *c)
 
-    # ---- names of values -------------------------------------------------------------------------
+    # ---- names of values ------------------------------------------------------------------------
 
     def const(self, meta: Meta, c: Children) -> ast.ConstDecl:
         return ast.ConstDecl(_span(meta), *c)
@@ -178,7 +177,7 @@ class Builder(Transformer[Token, Any]):
         return ast.ContextDecl(_span(meta), *c)
 
     def event(self, meta: Meta, c: Children) -> ast.EventDecl:
-        return ast.EventDecl(_span(meta), *c[:2], tuple(c[2:]))
+        return ast.EventDecl(_span(meta), c[0], c[1], tuple(c[2:]))
 
     def event_field(self, meta: Meta, c: Children) -> ast.EventField:
         return ast.EventField(_span(meta), _join(c[:-1]), (), c[-1])
@@ -213,7 +212,7 @@ class Builder(Transformer[Token, Any]):
         name, params, result, body, prose, tail = c
         return ast.DefDecl(_span(meta), name, params or (), result, body, prose, tail)
 
-    # ---- what changes ------------------------------------------------------------------------------
+    # ---- what changes ---------------------------------------------------------------------------
 
     def macro(self, meta: Meta, c: Children) -> ast.MacroDecl:
         return ast.MacroDecl(_span(meta), c[0], c[1] or (), c[2], tuple(c[3:]))
@@ -251,7 +250,7 @@ class Builder(Transformer[Token, Any]):
     def place(self, meta: Meta, c: Children) -> ast.Place:
         return ast.Place(_span(meta), _join(c[:-1]), c[-1] or ())
 
-    # ---- hypercalls ------------------------------------------------------------------------------------
+    # ---- hypercalls -----------------------------------------------------------------------------
 
     def every(self, meta: Meta, c: Children) -> ast.EveryDecl:
         return ast.EveryDecl(_span(meta), c[0], c[1], tuple(c[2:]))
@@ -324,10 +323,10 @@ class Builder(Transformer[Token, Any]):
     def returns_any(self, meta: Meta, c: Children) -> ast.Returns:
         return ast.Returns(_span(meta), None)
 
-    # ---- what is observed, what always holds --------------------------------------------------------------
+    # ---- what is observed, what always holds ----------------------------------------------------
 
     def on(self, meta: Meta, c: Children) -> ast.OnDecl:
-        return ast.OnDecl(_span(meta), *c[:5], tuple(c[5:]))
+        return ast.OnDecl(_span(meta), c[0], c[1], c[2], c[3], c[4], tuple(c[5:]))
 
     def require(self, meta: Meta, c: Children) -> ast.Require:
         return ast.Require(_span(meta), *c)
@@ -343,7 +342,7 @@ class Builder(Transformer[Token, Any]):
 
     def invariant(self, meta: Meta, c: Children) -> ast.InvariantDecl:
         using = tuple(x for x in c[4:] if x is not None)
-        return ast.InvariantDecl(_span(meta), *c[:4], using)
+        return ast.InvariantDecl(_span(meta), c[0], c[1], c[2], c[3], using)
 
     def obligation(self, meta: Meta, c: Children) -> ast.ObligationDecl:
         name, params, *rest = c
@@ -352,7 +351,7 @@ class Builder(Transformer[Token, Any]):
     def moment(self, meta: Meta, c: Children) -> ast.Moment:
         return ast.Moment(_span(meta), *c)
 
-    # ---- examples ---------------------------------------------------------------------------------------------
+    # ---- examples -------------------------------------------------------------------------------
 
     def example(self, meta: Meta, c: Children) -> ast.ExampleDecl:
         prose, version, mode = c[:3]
@@ -381,7 +380,7 @@ class Builder(Transformer[Token, Any]):
     def bind(self, meta: Meta, c: Children) -> ast.Bind:
         return ast.Bind(_span(meta), c[0], c[1] or (), c[2])
 
-    # ---- expressions ---------------------------------------------------------------------------------------------
+    # ---- expressions ----------------------------------------------------------------------------
 
     def forall(self, meta: Meta, c: Children) -> ast.Quantified:
         return ast.Quantified(_span(meta), "forall", c[0], c[1])

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from lark import Lark, Token
+from lark import Lark
 from lark.exceptions import UnexpectedInput, VisitError
 
 from pvhspec import _data
@@ -23,61 +23,46 @@ _ITEM = re.compile(r"^(?=[a-z])", re.MULTILINE)
 
 
 @lru_cache(maxsize=1)
-def _parser() -> tuple[Lark, list[Token]]:
-    """The parser, and the list its comments are put into; clear it before each parse."""
-    comments: list[Token] = []
+def _parser() -> Lark:
+    """The parser; building it takes longer than any parse."""
     grammar = (_data.grammar_dir() / "pvh.lark").read_text(encoding="utf-8")
-    lark = Lark(
+    return Lark(
         grammar,
         parser="lalr",
         start=["module", "manifest", "item"],
         strict=True,
         maybe_placeholders=True,
         propagate_positions=True,
-        lexer_callbacks={"COMMENT": comments.append},
     )
-    return lark, comments
 
 
 def parse_module(text: str, path: str) -> tuple[ast.Module | None, list[Diagnostic]]:
     """Parse one module; with errors, None and all of them that can be told apart."""
-    tree, comments, errors = _parse(text, path, "module")
+    tree, errors = _parse(text, path, "module")
     if tree is None:
         return None, errors
     span, name, prose, imports, items = tree
-    return ast.Module(path, span, name, prose, imports, items, comments), errors
+    return ast.Module(path, span, name, prose, imports, items), errors
 
 
 def parse_manifest(text: str, path: str) -> tuple[ast.Manifest | None, list[Diagnostic]]:
     """Parse a manifest (`pvh.abi`)."""
-    tree, comments, errors = _parse(text, path, "manifest")
+    tree, errors = _parse(text, path, "manifest")
     if tree is None:
         return None, errors
-    return ast.Manifest(path, *tree, comments), errors
+    span, name, prose, items = tree
+    return ast.Manifest(path, span, name, prose, items), errors
 
 
-def _parse(
-    text: str, path: str, start: str
-) -> tuple[Any | None, tuple[ast.Comment, ...], list[Diagnostic]]:
-    lark, comments = _parser()
-    comments.clear()
+def _parse(text: str, path: str, start: str) -> tuple[Any | None, list[Diagnostic]]:
     try:
-        tree = Builder().transform(lark.parse(text, start=start))
+        return Builder().transform(_parser().parse(text, start=start)), []
     except UnexpectedInput as first:
-        return None, (), _all_errors(text, path, first)
+        return None, _all_errors(text, path, first)
     except VisitError as error:  # pragma: no cover - a fault in Builder, not in the text
         raise error.orig_exc from error
     except RecursionError:
-        return None, (), [Diagnostic("PVH102", "nested too deeply", path=path)]
-    lines = text.splitlines()
-    found = tuple(_comment(token, lines) for token in comments)
-    return tree, found, []
-
-
-def _comment(token: Token, lines: list[str]) -> ast.Comment:
-    line, column = token.line or 1, token.column or 1
-    alone = not lines[line - 1][: column - 1].strip()
-    return ast.Comment(line, column, str(token).rstrip(), alone)
+        return None, [Diagnostic("PVH102", "nested too deeply", path=path)]
 
 
 def _all_errors(text: str, path: str, first: UnexpectedInput) -> list[Diagnostic]:
@@ -90,7 +75,7 @@ def _all_errors(text: str, path: str, first: UnexpectedInput) -> list[Diagnostic
         if line + 1 <= (errors[0].line or 0):
             continue
         try:
-            _parser()[0].parse("\n" * line + text[begin:end], start="item")
+            _parser().parse("\n" * line + text[begin:end], start="item")
         except UnexpectedInput as error:
             errors.append(explain(error, lines, path))
         except RecursionError:
