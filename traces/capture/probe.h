@@ -64,7 +64,7 @@ void stub_vmmcall(void);
 
 /* cpu.c */
 struct window {
-    u32 taken, limit, clear;
+    u32 taken, limit, clear, open;
 };
 extern struct window window;
 extern int on_amd;

@@ -204,11 +204,12 @@ static void step_msr(int is_write, u32 index, u64 value)
 
 static void step_window(u32 spins, u32 limit, u32 clear)
 {
-    window = (struct window){.limit = limit, .clear = clear};
+    window = (struct window){.limit = limit, .clear = clear, .open = 1};
     __asm__ volatile("sti; nop; nop" : : : "memory");
     for (u32 i = 0; i < spins; i++)
         __asm__ volatile("pause" : : : "memory");
     __asm__ volatile("cli" : : : "memory");
+    window.open = 0;
     out_record(REC_WINDOW, 0, NULL, 0);
 }
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pvhspec.targets.qemu import Ended
 
-__all__ = ["Capture", "finish"]
+__all__ = ["Capture", "chunks", "finish"]
 
 _LAST_LINES = 3
+_CHUNK = 1 << 16  # bytes
 
 
 @dataclass(slots=True)
@@ -24,6 +27,13 @@ class Capture:
     events: list[dict[str, Any]] = field(default_factory=list)
     console: str = ""
     seconds: float = 0.0
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """A file's bytes, a piece at a time."""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
 
 
 def finish(

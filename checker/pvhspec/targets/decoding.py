@@ -42,7 +42,8 @@ class _Call:
 class Decoder:
     """Turns the probe's output into events. After the first record `vendor` and `width` are known.
 
-    `dom` is put into every event where it is given; `name` names the source in `origin`.
+    `dom` is put into every event where it is given; `name` names the source in `origin`. An event
+    that a step of the program caused also carries that step's index, `step`.
     """
 
     program: Program = field(default_factory=Program)
@@ -58,6 +59,7 @@ class Decoder:
 
     def events(self, chunks: Iterable[bytes]) -> Iterator[Event]:
         """All events of one run, `end` last."""
+        entry: Event | None = None  # held back until the memory it points to has been given
         reason, text = "cut", "the output stops before the probe said it was done"
         for kind, flags, vcpu, step, tsc, payload, offset in _records(chunks):
             if kind == Record.END:
@@ -67,24 +69,41 @@ class Decoder:
                 break
             try:
                 fields = _HANDLERS[kind](self, flags, vcpu, self._step(step), payload, tsc)
+                if fields is not None and step != wire.NO_STEP:
+                    fields["step"] = step
             except (KeyError, IndexError, ValueError, OverflowError, struct.error):
                 text = f"the output is not a record of the probe at byte {offset}"
                 break
-            if fields is not None:
-                yield self._event(fields, vcpu, tsc, offset)
+            if fields is None:
+                continue
+            event = self._event(fields, vcpu, tsc, offset)
+            if kind == Record.ENTRY:
+                entry = event
+            elif entry is not None and not (kind == Record.MEM and flags):
+                yield from self._numbered(entry, event)
+                entry = None
+            else:
+                yield from self._numbered(event)
+        yield from self._numbered(entry)
         for vcpu, call in sorted(self._calls.items()):
-            yield self._event(call.event, vcpu, None, None)
+            yield from self._numbered(self._event(call.event, vcpu, None, None))
         end: Event = {"kind": "end", "reason": reason}
         if text:
             end["text"] = text
-        yield self._event(end, None, None, None)
+        yield from self._numbered(self._event(end, None, None, None))
+
+    def _numbered(self, *events: Event | None) -> Iterator[Event]:
+        for event in events:
+            if event is not None:
+                event["seq"] = self._seq
+                self._seq += 1
+                yield event
 
     def _step(self, number: int) -> Step | None:
         return self.program.steps[number] if number < len(self.program.steps) else None
 
     def _event(self, fields: Event, vcpu: int | None, ts: int | None, at: int | None) -> Event:
-        event: Event = {"kind": fields["kind"], "seq": self._seq}
-        self._seq += 1
+        event: Event = {"kind": fields["kind"], "seq": 0}
         if ts is not None:
             event["ts"] = ts
         if self.dom is not None and vcpu is not None:

@@ -21,6 +21,7 @@ from struct import Struct
 PROGRAM_MAGIC = b"PVHPROG1"
 OUTPUT_MAGIC = b"\x89PVHprobe/1\r\n\x1a\n\0"
 NO_STEP = 0xFFFFFFFF
+PROGRAM_FALLBACK = 0x4000000  #: where the probe looks for a program that no module holds
 SCRATCH_ALIGN = 0x1000
 
 PROGRAM_HEAD = Struct("<8sII")

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from pvhspec.targets import probe as probes
 from pvhspec.targets import qemu, xen
-from pvhspec.targets.capture import Capture, finish
+from pvhspec.targets.capture import Capture, chunks, finish
 from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
@@ -25,7 +24,6 @@ from pvhspec.targets.steps import Program
 
 __all__ = ["capture_xen"]
 
-_CHUNK = 1 << 16
 _MEMORY_MIB = 512
 #: Console lines after which Xen will not go on by itself.
 _CRASH = re.compile(r"\(XEN\).*(Panic on CPU|Hardware Dom0 crashed|Domain 0 crashed|FATAL TRAP)")
@@ -63,7 +61,7 @@ def capture_xen(
         with qemu.running(command, folder) as process:
             ended = qemu.wait(process, timeout, _Watch(console))
         decoder = Decoder(program, dom=0)
-        events = list(decoder.events(_chunks(output)))
+        events = list(decoder.events(chunks(output)))
         text = console.read_text(errors="replace")
         complaint = qemu.complaint(folder)
     if not text and complaint:
@@ -126,12 +124,6 @@ class _Watch:
 def _crash(console: str) -> str:
     found = _CRASH.search(console)
     return found[0] if found else ""
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
 
 
 def _given(vcpus: int) -> dict[str, Any]:
