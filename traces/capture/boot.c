@@ -51,6 +51,8 @@ const u8 *boot_record(void)
 {
     const struct start_info *info = (void *)(word)entry_state[E_EBX];
     const u8 *program = NULL;
+    /* Paging is off or an identity map of 4 GiB, and nothing below 4 GiB faults: what is not there
+     * reads as ones. No IDT is needed yet, and the CPU is as it was but for its registers. */
     out_record(REC_ENTRY, 0, entry_state, 4 * E_WORDS);
     report_table(MEM_GDT, entry_state[E_GDT_BASE], entry_state[E_GDT_LIMIT]);
     report_table(MEM_IDT, entry_state[E_IDT_BASE], entry_state[E_IDT_LIMIT]);
@@ -87,8 +89,8 @@ void probe_main(void)
 {
     const u8 *program;
     out_start();
-    cpu_start();
     program = boot_record();
+    cpu_start();
     if (program)
         run(program);
     else

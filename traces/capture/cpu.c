@@ -80,13 +80,27 @@ static void map_hole(void)
 }
 #endif
 
+/* The first of Xen's CPUID leaves, or 0. */
+u32 under_xen(void)
+{
+    u32 regs[4];
+    for (u32 base = 0x40000000; base < 0x40010000; base += 0x100) {
+        cpuid(base, 0, regs);
+        if (regs[1] == 0x566e6558 && regs[2] == 0x65584d4d && regs[3] == 0x4d4d566e)
+            return base; /* "XenVMMXenVMM" */
+    }
+    return 0;
+}
+
 void cpu_start(void)
 {
     struct PACKED { u16 limit; word base; } idt_register = {sizeof(idt) - 1, (word)idt};
     word base = (word)&tss;
     u64 *descriptor = (u64 *)(gdt + SEL_TSS);
 
-    map_hole();
+    /* Only hypercalls need it, and some KVMs cannot run 32-bit paging. */
+    if (under_xen())
+        map_hole();
     tss.sp0 = (word)trap_stack_end;
 #if !__x86_64__
     tss.ss0 = SEL_DATA;

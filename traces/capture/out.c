@@ -102,12 +102,10 @@ void out_start(void)
 void finish(u32 reason)
 {
     static const struct PACKED { u16 limit; word base; } no_idt;
-    u32 regs[4];
     current_step = NO_STEP;
     out_record(REC_END, 0, &reason, 4);
     outl(PORT_EXIT, reason);
-    cpuid(0x40000000, 0, regs);
-    if (regs[1] == 0x566e6558 /* "XenV" */) {
+    if (under_xen()) {
         static u32 shutdown_reboot = 1;
         struct hregs call = {
             .nr = 29, .arg = {2, (word)&shutdown_reboot},

@@ -69,6 +69,7 @@ struct window {
 extern struct window window;
 extern int on_amd;
 void cpu_start(void);
+u32 under_xen(void);  /* the first of its CPUID leaves, or 0 */
 int read_msr(u32 index, u64 *value);  /* 0, or vector + 1 */
 int write_msr(u32 index, u64 value);
 int copy(void *to, const void *from, u32 length);  /* 0, or vector + 1 */

@@ -265,15 +265,11 @@ void run(const u8 *program)
 /* Without a program: the hypervisor leaves of CPUID, wherever they start. */
 void run_default(void)
 {
-    u32 regs[4];
+    u32 regs[4], base = under_xen();
     out_remark(REMARK_NO_PROGRAM);
-    for (u32 base = 0x40000000; base < 0x40010000; base += 0x100) {
-        cpuid(base, 0, regs);
-        if (regs[1] != 0x566e6558 || regs[2] != 0x65584d4d || regs[3] != 0x4d4d566e)
-            continue; /* "XenVMMXenVMM" */
-        for (u32 leaf = base; leaf <= regs[0] && leaf < base + 16; leaf++)
-            step_cpuid(leaf, 0);
-        return;
-    }
-    step_cpuid(0x40000000, 0);
+    if (!base)
+        return step_cpuid(0x40000000, 0);
+    cpuid(base, 0, regs);
+    for (u32 leaf = base; leaf <= regs[0] && leaf < base + 16; leaf++)
+        step_cpuid(leaf, 0);
 }
