@@ -55,6 +55,9 @@ class Builder(Transformer[Token, Any]):
     def NAME(self, token: Token) -> ast.Name:
         return _name(token)
 
+    def MODULE(self, token: Token) -> ast.Name:
+        return _name(token)
+
     # ---- files ----------------------------------------------------------------------------------
 
     def module(self, meta: Meta, c: Children) -> tuple[Any, ...]:

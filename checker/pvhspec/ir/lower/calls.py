@@ -305,10 +305,7 @@ class _Maker:
             if value is None or not isinstance(symbol.decl, ast.EnumDecl):
                 raise scope.stop(NO_ERRNO, node.errno.span, f"{node.errno.text} is no errno")
             tail = ast.Tail(node.gates, node.cites)
-            shared = owner.id != self._owner.id
-            clause = self._clauses.add(
-                owner, node.name, "error", node.prose, tail, node.span, implicit=shared
-            )
+            clause = self._clauses.add(owner, node.name, "error", node.prose, tail, node.span)
             gate = build.gate_test(owner.scope.gate(node.gates))
             when = None if node.test is None else truth(node.test, self.env)
             if when is not None:

@@ -52,14 +52,18 @@ class Clauses:
         span: ast.Span,
         implicit: bool = False,
     ) -> str:
-        """Register a clause and return its id: the owner's, a dot, its name."""
+        """Register a clause and return its id: the owner's, a dot, its name.
+
+        What is inherited comes by more than once, from one place; `implicit` clauses gather
+        several places under one id.
+        """
         scope = owner.scope
         text = name if isinstance(name, str) else name.text
         id_ = f"{owner.id}.{text}" if text else owner.id
         place = span if isinstance(name, str) else name.span
         if id_ in self.by_id:
             other = self.by_id[id_]
-            if not implicit:
+            if not implicit and (other.path, other.line) != (scope.module.path, span.line):
                 why = f"{id_} is already a clause, line {other.line}"
                 scope.error(SAME_ID, place, why, "give it a name of its own")
             return id_
