@@ -38,6 +38,7 @@ struct PACKED tss {
 
 struct window window;
 int on_amd;
+u32 xen_leaves;
 
 static struct gate idt[256] __attribute__((aligned(16)));
 static struct tss tss;
@@ -80,8 +81,7 @@ static void map_hole(void)
 }
 #endif
 
-/* The first of Xen's CPUID leaves, or 0. */
-u32 under_xen(void)
+static u32 find_xen(void)
 {
     u32 regs[4];
     for (u32 base = 0x40000000; base < 0x40010000; base += 0x100) {
@@ -99,7 +99,8 @@ void cpu_start(void)
     u64 *descriptor = (u64 *)(gdt + SEL_TSS);
 
     /* Only hypercalls need it, and some KVMs cannot run 32-bit paging. */
-    if (under_xen())
+    xen_leaves = find_xen();
+    if (xen_leaves)
         map_hole();
     tss.sp0 = (word)trap_stack_end;
 #if !__x86_64__

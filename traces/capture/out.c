@@ -105,7 +105,7 @@ void finish(u32 reason)
     current_step = NO_STEP;
     out_record(REC_END, 0, &reason, 4);
     outl(PORT_EXIT, reason);
-    if (under_xen()) {
+    if (xen_leaves) {
         static u32 shutdown_reboot = 1;
         struct hregs call = {
             .nr = 29, .arg = {2, (word)&shutdown_reboot},

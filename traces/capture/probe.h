@@ -36,7 +36,7 @@ enum label {
 
 /* Texts of REC_NOTE that the probe itself may send. =PY */
 enum remark { REMARK_STEP, REMARK_NO_PROGRAM, REMARK_BAD_PROGRAM, REMARK_BAD_START_INFO,
-              REMARK_NO_SHARED, REMARK_NO_PAGE };
+              REMARK_NO_SHARED, REMARK_NO_PAGE, REMARK_NO_XEN };
 
 struct PACKED record_header {
     u8 type, flags;
@@ -68,8 +68,8 @@ struct window {
 };
 extern struct window window;
 extern int on_amd;
+extern u32 xen_leaves; /* the first of Xen's CPUID leaves, or 0 */
 void cpu_start(void);
-u32 under_xen(void);  /* the first of its CPUID leaves, or 0 */
 int read_msr(u32 index, u64 *value);  /* 0, or vector + 1 */
 int write_msr(u32 index, u64 value);
 int copy(void *to, const void *from, u32 length);  /* 0, or vector + 1 */

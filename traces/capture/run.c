@@ -99,6 +99,9 @@ static void step_hypercall(const u8 *body)
     u32 length, copied = 0;
     int fault;
 
+    /* Elsewhere the instruction may do anything at all. */
+    if (!xen_leaves)
+        return out_remark(REMARK_NO_XEN);
     if (call->by_page && !hypercall_page)
         return out_remark(REMARK_NO_PAGE);
     if (call->args > 6 || call->buffers > 32)
@@ -265,7 +268,7 @@ void run(const u8 *program)
 /* Without a program: the hypervisor leaves of CPUID, wherever they start. */
 void run_default(void)
 {
-    u32 regs[4], base = under_xen();
+    u32 regs[4], base = xen_leaves;
     out_remark(REMARK_NO_PROGRAM);
     if (!base)
         return step_cpuid(0x40000000, 0);

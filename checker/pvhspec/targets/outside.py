@@ -13,7 +13,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ _MEMMAP_ENTRY_SIZE, _MAX_MEMMAP = 24, 1024
 _RSDP_SIZE = 36
 _MAX_TEXT = 4096
 _MAX_TABLE = 4096
+_LOOK_EVERY = 0.05  # seconds
+_ANSWER_WITHIN = 5.0  # seconds
 _PIECE = 1024  # bytes of memory asked for in one packet
 
 
@@ -56,9 +58,16 @@ class _Stub:
         body = command.encode()
         self._channel.sendall(b"$%s#%02x" % (body, sum(body) & 0xFF))
 
-    def answer(self) -> str:
+    def answer(self, wait: Callable[[], None] | None = None) -> str:
+        """The next packet. `wait` is called over and over while there is none; it may raise."""
         while not (found := re.search(rb"\$([^#]*)#..", self._data, re.DOTALL)):
-            part = self._channel.recv(65536)
+            try:
+                part = self._channel.recv(65536)
+            except TimeoutError:
+                if wait is None:
+                    raise
+                wait()
+                continue
             if not part:
                 raise Lost("the debugger stub closed the connection")
             self._data += part
@@ -111,60 +120,80 @@ class _Monitor:
 
 
 def entry_events(
-    folder: Path, process: subprocess.Popen[bytes], entry: int, timeout: float
+    folder: Path,
+    process: subprocess.Popen[bytes],
+    entry: int,
+    timeout: float,
+    *,
+    look: Callable[[], str] = lambda: "",
+    memory: bool = True,
 ) -> list[Event]:
     """Run the guest to its entry point; `mem` events and the `entry` event seen from outside.
 
     The guest goes on when this returns. Raises Lost where it does not get there in `timeout`
-    seconds or QEMU goes away.
+    seconds, QEMU goes away, or `look` gives a reason to stop waiting. `memory` False leaves out
+    the `mem` events (under Xen, the stub's memory is the machine's and not the guest's).
     """
     deadline = time.monotonic() + timeout
+
+    def wait() -> None:
+        reason = look() or ("time" if time.monotonic() > deadline else "")
+        if reason or process.poll() is not None:
+            raise Lost(f"the entry point was not reached ({reason or 'QEMU ended'})")
+
     try:
         with (
-            _connected(folder / "gdb.sock", process, deadline) as to_stub,
-            _connected(folder / "qmp.sock", process, deadline) as to_monitor,
+            _connected(folder / "gdb.sock", wait) as to_stub,
+            _connected(folder / "qmp.sock", wait) as to_monitor,
         ):
             stub, monitor = _Stub(to_stub), _Monitor(to_monitor)
             stub.ask("?")
             if stub.ask(f"Z1,{entry:x},1") != "OK":
+                stub.ask("D")
                 raise Lost("the debugger stub takes no hardware breakpoint")
+            to_stub.settimeout(_LOOK_EVERY)
             stub.send("c")
-            stub.answer()
-            events = _events(stub, monitor)
-            stub.ask(f"z1,{entry:x},1")
-            stub.ask("D")
-            return events
+            stub.answer(wait)
+            to_stub.settimeout(_ANSWER_WITHIN)
+            try:
+                seen = _at(entry, monitor.human("info registers -a"))
+                return [*(_memory_events(stub, seen) if memory else ()), seen]
+            finally:
+                stub.ask(f"z1,{entry:x},1")
+                stub.ask("D")
     except (OSError, ValueError, struct.error) as error:
         raise Lost(f"no entry state from outside: {error}") from None
 
 
 @contextmanager
-def _connected(
-    path: Path, process: subprocess.Popen[bytes], deadline: float
-) -> Iterator[socket.socket]:
+def _connected(path: Path, wait: Callable[[], None]) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as channel:
         while True:
             try:
                 channel.connect(str(path))
                 break
             except (FileNotFoundError, ConnectionRefusedError):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise Lost("QEMU opened no debugger stub") from None
+                wait()
                 time.sleep(0.005)
-        channel.settimeout(max(0.1, deadline - time.monotonic()))
+        channel.settimeout(_ANSWER_WITHIN)
         yield channel
 
 
-def _events(stub: _Stub, monitor: _Monitor) -> list[Event]:
-    entry = parse_registers(monitor.human("info registers"))
-    events = [
+def _at(entry: int, text: str) -> Event:
+    """The state of the CPU that is at the entry point, of all that the monitor printed."""
+    for part in re.split(r"(?=^CPU#\d+)", text, flags=re.MULTILINE):
+        if re.search(rf"^EIP={entry:08x}\b", part, re.MULTILINE):
+            return {**parse_registers(part), "vcpu": 0, "origin": "gdbstub"}
+    raise ValueError("no CPU stands at the entry point")
+
+
+def _memory_events(stub: _Stub, seen: Event) -> list[Event]:
+    return [
         {"kind": "mem", "view": "hw", "gpa": hex(address), "bytes": data.hex(), "what": what,
          "vcpu": 0, "origin": "gdbstub"}
-        for what, address, data in _handed_over(stub, entry)
+        for what, address, data in _handed_over(stub, seen)
         if data
     ]  # fmt: skip
-    events.append({**entry, "vcpu": 0, "origin": "gdbstub"})
-    return events
 
 
 def _handed_over(stub: _Stub, entry: Event) -> Iterator[tuple[str, int, bytes]]:

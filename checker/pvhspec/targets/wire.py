@@ -106,6 +106,7 @@ REMARKS = (
     "ebx does not lead to a start_info with its magic",
     "no shared_info in use: step not done",
     "no hypercall page in use: step not done",
+    "no Xen here: hypercall not made",
 )
 
 #: Words of `entry_state` (layout.h, E_*), in order.

@@ -9,11 +9,14 @@ that QEMU takes as its exit (isa-debug-exit).
 from __future__ import annotations
 
 import re
+import subprocess
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pvhspec.targets import outside as view
 from pvhspec.targets import probe as probes
 from pvhspec.targets import qemu, xen
 from pvhspec.targets.capture import Capture, chunks, finish
@@ -36,13 +39,15 @@ def capture_xen(
     *,
     width: int = 32,
     vcpus: int = 1,
+    outside: bool = True,
     timeout: float = 30.0,
     keep: Path | None = None,
 ) -> Capture:
     """Boot a Xen image under QEMU with the probe as its PVH dom0 and run the program there.
 
     `image` is a path (a Xen built by anyone, gzipped or not) or a release, "4.17"; `width` the
-    probe's, 32 or 64; `vcpus` what Xen gives dom0; `timeout` seconds of wall time; `keep` a folder
+    probe's, 32 or 64; `vcpus` what Xen gives dom0; `outside` adds the hidden parts of the segment
+    registers at entry, which costs no time; `timeout` is in seconds of wall time; `keep` a folder
     for the raw output. Raises TargetError (MissingTool, BadImage).
     """
     code = encode(program)
@@ -57,9 +62,16 @@ def capture_xen(
         console.write_bytes(b"")
         (folder / "probe.elf").unlink(missing_ok=True)
         (folder / "probe.elf").symlink_to(guest.path)
-        command = _command(program_path, kernel, vcpus)
+        for socket in ("gdb.sock", "qmp.sock"):
+            (folder / socket).unlink(missing_ok=True)
+        command = _command(program_path, kernel, vcpus) + (list(view.OPTIONS) if outside else [])
+        watch = _Watch(console)
+        seen = []
         with qemu.running(command, folder) as process:
-            ended = qemu.wait(process, timeout, _Watch(console))
+            if outside:
+                seen = _seen(folder, process, guest.entry, timeout, watch)
+            left = timeout - (time.monotonic() - start)
+            ended = qemu.wait(process, max(0.1, left), watch)
         decoder = Decoder(program, dom=0)
         events = list(decoder.events(chunks(output)))
         text = console.read_text(errors="replace")
@@ -72,7 +84,7 @@ def capture_xen(
             f"{image} did not say that it is Xen within {ended.seconds:.0f} s",
             "give the hypervisor itself (xen-4.17-amd64.gz or xen/xen.gz of a build), for x86-64",
         )
-    events.insert(0, guest.image_event())
+    events[:0] = [guest.image_event(), *seen]
     finish(events, ended, decoder.finished, crash=_crash(text), console=text)
     header = {
         "schema": "pvh-trace/1",
@@ -91,6 +103,27 @@ def capture_xen(
         "given": _given(vcpus),
     }
     return Capture(header, events, text, time.monotonic() - start)
+
+
+def _seen(
+    folder: Path,
+    process: subprocess.Popen[bytes],
+    entry: int,
+    timeout: float,
+    look: Callable[[], str],
+) -> list[dict[str, Any]]:
+    """The entry state in the CPU, without what the guest does not see of it.
+
+    Xen keeps CR0, CR4, EFER and the debug registers of its own choice in the CPU while the guest
+    runs and gives the guest other values when it reads them.
+    """
+    try:
+        (event,) = view.entry_events(folder, process, entry, timeout, look=look, memory=False)
+    except view.Lost as lost:
+        return [{"kind": "note", "text": f"nothing seen from outside: {lost}"}]
+    hidden = ("cr0", "cr2", "cr3", "cr4", "efer", "dr6", "dr7")
+    event["regs"] = {name: v for name, v in event["regs"].items() if name not in hidden}
+    return [{**event, "dom": 0}]
 
 
 def _command(program: str, kernel: Path, vcpus: int) -> list[str]:
