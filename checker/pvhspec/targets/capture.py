@@ -41,24 +41,25 @@ def finish(
     ended: Ended,
     finished: bool,
     *,
-    crash: str = "",
+    ending: tuple[str, str] = ("", ""),
     console: str = "",
 ) -> None:
     """Number the events, and say in the last one, `end`, how the run ended.
 
-    `finished` is whether the guest said that it was done; where it did not, the reason is `crash`
-    (`crash` holds the hypervisor's own words), `hang` (the time limit struck) or `cut`.
+    `finished` is whether the guest said that it was done. Where it did not, `ending` is what the
+    hypervisor told of it, (reason, text); else the reason is `hang` (the time limit struck) or
+    `cut`.
     """
     for seq, event in enumerate(events):
         event["seq"] = seq
     if finished:
         return
     end = events[-1]
-    if crash:
-        end["reason"], end["text"] = "crash", crash
+    if ending[0]:
+        end["reason"], end["text"] = ending
     elif ended.stopped == "time":
         end["reason"] = "hang"
-        end["text"] = f"stopped after {ended.seconds:.1f} s without an end"
+        end["text"] = "no end within the time limit"
     else:
         end["text"] = f"QEMU ended with status {ended.status} before the guest said it was done"
     started = any(event["kind"] == "entry" for event in events)

@@ -28,8 +28,12 @@ from pvhspec.targets.steps import Program
 __all__ = ["capture_xen"]
 
 _MEMORY_MIB = 512
+#: An AMD CPU with SVM and nested paging. TCG's MWAIT faults as Xen's idle loop uses it, so there is
+#: none to use.
+_CPU = "EPYC,-monitor"
 #: Console lines after which Xen will not go on by itself.
-_CRASH = re.compile(r"\(XEN\).*(Panic on CPU|Hardware Dom0 crashed|Domain 0 crashed|FATAL TRAP)")
+_CRASH = re.compile(r"\(XEN\).*(?:Triple fault|Panic on CPU|Hardware Dom0 crashed|FATAL TRAP)")
+_HALTED = re.compile(r"\(XEN\) (Hardware Dom0 (?:halted|shutdown): .*)\n")
 _VERSION = re.compile(r"Xen version (\d+\.\d+(?:\.\d+)?).*")
 
 
@@ -85,7 +89,7 @@ def capture_xen(
             "give the hypervisor itself (xen-4.17-amd64.gz or xen/xen.gz of a build), for x86-64",
         )
     events[:0] = [guest.image_event(), *seen]
-    finish(events, ended, decoder.finished, crash=_crash(text), console=text)
+    finish(events, ended, decoder.finished, ending=_ending(text), console=text)
     header = {
         "schema": "pvh-trace/1",
         "origin": {"method": "probe", "tool": "pvhspec", "file": decoder.name},
@@ -133,7 +137,7 @@ def _command(program: str, kernel: Path, vcpus: int) -> list[str]:
         f"console=com1 loglvl=all guest_loglvl=all dom0-iommu=none dom0=pvh dom0_max_vcpus={vcpus}"
     )
     return [
-        program, "-accel", "tcg", "-cpu", "EPYC", "-smp", str(vcpus), "-m", str(_MEMORY_MIB),
+        program, "-accel", "tcg", "-cpu", _CPU, "-smp", str(vcpus), "-m", str(_MEMORY_MIB),
         "-display", "none", "-monitor", "none", "-no-reboot",
         "-serial", "file:xen.log",
         "-chardev", "file,id=out,path=guest.out",
@@ -151,12 +155,17 @@ class _Watch:
 
     def __call__(self) -> str:
         text = self._console.read_text(errors="replace")
-        return "crash" if _CRASH.search(text) else ""
+        return "crash" if _CRASH.search(text) else "shutdown" if _HALTED.search(text) else ""
 
 
-def _crash(console: str) -> str:
-    found = _CRASH.search(console)
-    return found[0] if found else ""
+def _ending(console: str) -> tuple[str, str]:
+    """(reason, text) of an end that Xen tells of on its console, or ("", "")."""
+    if found := _CRASH.search(console):
+        said = [line for line in console[found.start() :].splitlines() if line.strip("(XEN) *")]
+        return "crash", " / ".join(line.removeprefix("(XEN) ") for line in said[:3])
+    if found := _HALTED.search(console):
+        return "shutdown", found[1]
+    return "", ""
 
 
 def _given(vcpus: int) -> dict[str, Any]:
