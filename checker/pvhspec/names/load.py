@@ -62,7 +62,9 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
     for file in sorted(folder.rglob("*.abi")):
         if file.relative_to(folder).as_posix() not in known:
             remedy = "add it to modules { … } in pvh.abi, or remove the file"
-            errors.append(Diagnostic(UNLISTED, "the manifest does not name this", remedy, str(file)))
+            errors.append(
+                Diagnostic(UNLISTED, "the manifest does not name this", remedy, str(file))
+            )
     errors += report.errors
     complete = len(modules) == len(listed)
     return (Sources(manifest, tuple(modules), texts) if complete else None), errors

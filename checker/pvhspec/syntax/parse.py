@@ -1,39 +1,39 @@
-"""Text to syntax tree: Lark, LALR(1), strict, with many errors in one run."""
+"""Text to syntax tree: Lark, LALR(1), with many errors in one run."""
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Any
 
 from lark import Lark
-from lark.exceptions import UnexpectedInput, VisitError
+from lark.exceptions import UnexpectedInput
 
 from pvhspec import _data
 from pvhspec.diagnostics import Diagnostic
 from pvhspec.syntax import ast
 from pvhspec.syntax.build import Builder
-from pvhspec.syntax.errors import explain
+from pvhspec.syntax.errors import all_errors, too_deep, tree_too_deep
+from pvhspec.syntax.source import check_text
 
-__all__ = ["parse_manifest", "parse_module"]
-
-# Where a new declaration begins: a word at the very start of a line. After an error the parser
-# goes on from the next one.
-_ITEM = re.compile(r"^(?=[a-z])", re.MULTILINE)
+__all__ = ["grammar", "parse_manifest", "parse_module"]
 
 
-@lru_cache(maxsize=1)
-def _parser() -> Lark:
-    """The parser; building it takes longer than any parse."""
-    grammar = (_data.grammar_dir() / "pvh.lark").read_text(encoding="utf-8")
+def grammar(*, strict: bool = False) -> Lark:
+    """The grammar; `strict` refuses what would be decided behind the author's back.
+
+    The tests read it strictly; that needs a package which reading specifications does not.
+    """
     return Lark(
-        grammar,
+        (_data.grammar_dir() / "pvh.lark").read_text(encoding="utf-8"),
         parser="lalr",
-        start=["module", "manifest", "item"],
-        strict=True,
+        start=["module", "manifest"],
+        strict=strict,
         maybe_placeholders=True,
         propagate_positions=True,
     )
+
+
+_grammar = lru_cache(maxsize=1)(grammar)
 
 
 def parse_module(text: str, path: str) -> tuple[ast.Module | None, list[Diagnostic]]:
@@ -55,29 +55,13 @@ def parse_manifest(text: str, path: str) -> tuple[ast.Manifest | None, list[Diag
 
 
 def _parse(text: str, path: str, start: str) -> tuple[Any | None, list[Diagnostic]]:
+    errors = check_text(text, path) or too_deep(text, path)
+    if errors:
+        return None, errors
+    lark = _grammar()
     try:
-        return Builder().transform(_parser().parse(text, start=start)), []
-    except UnexpectedInput as first:
-        return None, _all_errors(text, path, first)
-    except VisitError as error:  # pragma: no cover - a fault in Builder, not in the text
-        raise error.orig_exc from error
-    except RecursionError:
-        return None, [Diagnostic("PVH102", "nested too deeply", path=path)]
-
-
-def _all_errors(text: str, path: str, first: UnexpectedInput) -> list[Diagnostic]:
-    """The first error, then one at most for each later declaration, parsed on its own."""
-    lines = text.splitlines()
-    errors = [explain(first, lines, path)]
-    starts = [m.start() for m in _ITEM.finditer(text)]
-    for begin, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        line = text.count("\n", 0, begin)
-        if line + 1 <= (errors[0].line or 0):
-            continue
-        try:
-            _parser().parse("\n" * line + text[begin:end], start="item")
-        except UnexpectedInput as error:
-            errors.append(explain(error, lines, path))
-        except RecursionError:
-            errors.append(Diagnostic("PVH102", "nested too deeply", path=path, line=line + 1))
-    return errors
+        tree = lark.parse(text, start=start)
+    except UnexpectedInput:
+        return None, all_errors(text, path, lark, start)
+    errors = tree_too_deep(tree, text, path)
+    return (None, errors) if errors else (Builder().transform(tree), [])

@@ -180,9 +180,7 @@ class TypeTable:
         if count is None or count < 1:
             raise scope.stop(BAD_BOUND, item.type.span, "the count is not a number")
         size = (one[0] * count, one[1] * count)
-        return StructField(
-            item.name.text, kind, _both(item.offset), size, count, when, item.gates
-        )
+        return StructField(item.name.text, kind, _both(item.offset), size, count, when, item.gates)
 
 
 def _both(offset: ast.Offset) -> tuple[int, int]:

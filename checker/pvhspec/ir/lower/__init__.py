@@ -204,9 +204,7 @@ class _Lowering:
         examples: list[Example] = []
         for decl, scope in self._examples:
             try:
-                examples.append(
-                    lower_example(decl, self._context, scope, operations, self._events)
-                )
+                examples.append(lower_example(decl, self._context, scope, operations, self._events))
             except Stop:
                 continue
         spec.examples = tuple(examples)

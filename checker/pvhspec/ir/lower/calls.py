@@ -99,7 +99,9 @@ class Calls:
             except Stop:
                 continue
         for name, (call, owner) in self._hypercalls.items():
-            direct = any(d.hypercall.text == name and d.command is None for d, _ in self._operations)
+            direct = any(
+                d.hypercall.text == name and d.command is None for d, _ in self._operations
+            )
             if not direct:
                 made.append(self._other(call, owner, tuple(taken.get(name, {}))))
         if self._every:
@@ -134,9 +136,7 @@ class Calls:
             self._disturbed(decl.items, scope),
         )  # fmt: skip
 
-    def _other(
-        self, call: ast.HypercallDecl, owner: Owner, commands: tuple[int, ...]
-    ) -> Operation:
+    def _other(self, call: ast.HypercallDecl, owner: Owner, commands: tuple[int, ...]) -> Operation:
         """Every command of a hypercall that no operation takes."""
         known = {
             "known_hypercall": build.gate_test(owner.gate),
@@ -158,7 +158,7 @@ class Calls:
     def _nobody(self, owner: Owner) -> Operation:
         """Every number that no hypercall has."""
         maker = _Maker(self._context, self._clauses, owner, "no hypercall", None)
-        known = {"known_hypercall": build.FALSE, _NEEDS_COMMAND: build.FALSE}
+        known: dict[str, Expr] = {"known_hypercall": build.FALSE, _NEEDS_COMMAND: build.FALSE}
         errors = self._shared(self._every, maker, known, 0)
         return Operation(
             f"{owner.id}.nobody", "no hypercall", "", None, None, (), Gate(), (), None, None, (),
@@ -380,9 +380,7 @@ class _Maker:
                 self._owner, node.name, "choice", node.prose, node.tail, node.span
             )
             return Choice(clause, variable, when, None)
-        clause = self._clauses.add(
-            self._owner, node.name, "choice", None, ast.Tail(), node.span
-        )
+        clause = self._clauses.add(self._owner, node.name, "choice", None, ast.Tail(), node.span)
         lowest = self._clauses.add(
             self._owner, f"{node.name.text}.lowest", "choice", node.prose, node.tail, node.span
         )

@@ -65,9 +65,7 @@ def _given(step: ast.StepGiven, env: Env) -> ExampleStep:
     if not isinstance(symbol.decl, ast.StateDecl):
         raise scope.stop(NO_STEP_FIELD, place.span, f"{place.name.text} is not a state")
     target = cell(symbol, place.args, ast.Ref(place.span, place.name.text), env)
-    index = tuple(
-        _number(value_of(i, step.value, scope)) for i in target.indices
-    )
+    index = tuple(_number(value_of(i, step.value, scope)) for i in target.indices)
     value = value_of(fit(step.value, env, target.type), step.value, scope)
     return ExampleStep("given", ((symbol.name, index, value),), None, (), step.span.line)
 
@@ -86,9 +84,7 @@ def _event(
     if name in operations:
         scope.lookup(name, step.name.span)
         op = operations[name]
-        kinds: dict[str, tuple[tuple[Type, ...], Type]] = {
-            s.name: ((), s.type) for s in op.slots
-        }
+        kinds: dict[str, tuple[tuple[Type, ...], Type]] = {s.name: ((), s.type) for s in op.slots}
         kinds |= {p.name: ((), p.type) for p in op.params}
     elif name in events:
         kinds = {f: (index, type_) for f, index, type_ in events[name].fields}

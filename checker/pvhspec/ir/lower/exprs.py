@@ -99,11 +99,11 @@ def expression(node: ast.Expr, env: Env, want: Type | None = None) -> Expr:
             same = [build.eq(a, fit(m, env, a.type)) for m in members]
             return build.any_of(same)
         case ast.Conditional(test=test, yes=yes, no=no):
-            condition, inner = facts(test, env)
+            condition, then = facts(test, env)
             if _is_literal(yes):
                 b = expression(no, env, want)
-                return build.ite(condition, fit(yes, inner, b.type), b, b.type)
-            a = expression(yes, inner, want)
+                return build.ite(condition, fit(yes, then, b.type), b, b.type)
+            a = expression(yes, then, want)
             return build.ite(condition, a, fit(no, env, a.type), a.type)
         case ast.Quantified():
             return _quantified(node, env)

@@ -96,9 +96,7 @@ class Observer:
         )  # fmt: skip
 
     def _require(self, node: ast.Require, env: Env, owner: Owner) -> Requirement:
-        clause = self.clauses.add(
-            owner, node.name, "require", node.prose, node.tail, node.span
-        )
+        clause = self.clauses.add(owner, node.name, "require", node.prose, node.tail, node.span)
         absent: list[Expr] = []
         test = truth(node.test, Env(env.context, env.scope, env.locals, absent))
         gate = build.gate_test(owner.scope.gate(node.tail.gates))

@@ -28,9 +28,7 @@ def pattern(value: Expr, shape: ast.Pattern, env: Env) -> tuple[Expr, dict[str, 
             return _bits(value, shape, env), {}
 
 
-def _variant(
-    value: Expr, shape: ast.VariantPattern, env: Env
-) -> tuple[Expr, dict[str, Binding]]:
+def _variant(value: Expr, shape: ast.VariantPattern, env: Env) -> tuple[Expr, dict[str, Binding]]:
     scope, kind, name = env.scope, value.type, shape.name
     if not isinstance(kind, EnumType):
         why = f"{shown(kind)} has no variants"

@@ -1,0 +1,90 @@
+"""The examples inside the specification: each must come out as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.protocol import Call, Judgement, Seen, Verdict
+from pvhspec.ir.ir import Example, ExampleStep, Operation, Spec
+
+__all__ = ["Result", "run_example", "run_examples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an example came out. `wrong` says what is not as it should be, None if nothing is."""
+
+    example: Example
+    judgements: tuple[Judgement, ...]
+    wrong: str | None
+
+
+class _Table(dict[tuple[int, ...], Any]):
+    """A map field of an example: what it does not list is false or 0."""
+
+    def get(self, index: Any, default: Any = None) -> Any:
+        return super().get(index, False)
+
+
+def run_examples(spec: Spec) -> Iterator[Result]:
+    """Run every example."""
+    for example in spec.examples:
+        yield run_example(spec, example)
+
+
+def run_example(spec: Spec, example: Example) -> Result:
+    """Run one example through the interpreter."""
+    machine = Machine(spec, example.version, example.mode)
+    operations = {o.name: o for o in spec.operations}
+    found: list[Judgement] = []
+    for seq, step in enumerate(example.steps):
+        if step.kind == "given":
+            for name, index, value in step.values:
+                machine.store.write(name, index, value)
+        else:
+            found += machine.feed(_seen(spec, example, step, seq, operations.get(step.kind)))
+    broken = list(dict.fromkeys(j.clause for j in found if j.verdict is Verdict.VIOLATES))
+    return Result(example, tuple(found), _wrong(example, broken, found))
+
+
+def _wrong(example: Example, broken: list[str], found: list[Judgement]) -> str | None:
+    if example.violates is None:
+        if broken:
+            return f"violates {', '.join(broken)}"
+        unseen = [j.clause for j in found if j.verdict is Verdict.UNSEEN]
+        return f"leaves {', '.join(unseen)} open" if unseen and not _hides(example) else None
+    if broken == [example.violates]:
+        return None
+    return f"violates {', '.join(broken) or 'nothing'}, not {example.violates}"
+
+
+def _hides(example: Example) -> bool:
+    """Whether the example leaves a result unseen on purpose."""
+    return any(s.result is None and s.kind.isupper() for s in example.steps) or any(
+        s.kind[:1].isupper() and s.result is None for s in example.steps
+    )
+
+
+def _seen(spec: Spec, example: Example, step: ExampleStep, seq: int, op: Operation | None) -> Seen:
+    major, minor = example.version[:2]
+    fields: dict[str, Any] = {
+        "caller": 0, "current": 0, "width": 64, "cpl": 0, "readable": True, "writable": True,
+        "release": major << 16 | minor,
+    }  # fmt: skip
+    for name, index, value in step.values:
+        if index:
+            fields.setdefault(name, _Table())[index] = value
+        else:
+            fields[name] = value
+    event = spec.events.get(step.kind)
+    for name, kinds, _ in event.fields if event else ():
+        if kinds:
+            fields.setdefault(name, _Table())
+    if op is None:
+        return Seen(step.kind, seq, None, fields)
+    for name, value in step.outs:
+        fields[f"out.{name}"] = value
+    return Seen("hypercall", seq, None, fields, Call(op, step.result, None, None))

@@ -1,0 +1,75 @@
+"""The state an execution begins in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pvhspec.backends.interpreter.evaluate import Compiler
+from pvhspec.backends.interpreter.path import Path
+from pvhspec.backends.interpreter.store import Store
+from pvhspec.backends.interpreter.values import ANY
+from pvhspec.ir.ir import Expr, Spec, State
+from pvhspec.types.types import BoolType
+
+__all__ = ["initial_store"]
+
+Table = dict[str, Any]
+
+
+def initial_store(
+    spec: Spec, compiler: Compiler, given: dict[str, Table] | None, from_boot: bool
+) -> Store:
+    """Every state as it is before the first event."""
+    drifts = {
+        s.name: (s.drift_kind, compiler.expr(s.drift))
+        for s in spec.states.values()
+        if s.drift is not None
+    }
+    initial = {
+        s.name: _initial(s, compiler, None if given is None else given.get(s.name), given is None)
+        for s in spec.states.values()
+    }
+    store = Store(spec.states, initial, drifts)
+    if not from_boot:
+        for name, state in spec.states.items():
+            if not state.given:
+                store.lose(name)
+    return store
+
+
+def _initial(
+    state: State, compiler: Compiler, table: Table | None, example: bool
+) -> Callable[[tuple[Any, ...]], Any]:
+    if table is not None:
+        return lambda index: _from_table(state, table, index)
+    if state.init is None or (state.given and not example):
+        return lambda index: ANY
+    return _computed(state, compiler, state.init)
+
+
+def _computed(state: State, compiler: Compiler, init: Expr) -> Callable[[tuple[Any, ...]], Any]:
+    """The initial value by the specification; it depends on the index alone."""
+    names = [v.name for v in state.indices]
+    run = compiler.expr(init)
+    known: dict[tuple[Any, ...], Any] = {}
+    nowhere = Store({}, {}, {})
+
+    def value(index: tuple[Any, ...]) -> Any:
+        if index not in known:
+            path = Path(nowhere, {}, [])
+            path.vars = dict(zip(names, index, strict=True))
+            known[index] = run(path)
+        return known[index]
+
+    return value
+
+
+def _from_table(state: State, table: Table, index: tuple[Any, ...]) -> Any:
+    """What the trace's header says: `"0,1"` names a cell, `"*"` all others."""
+    value = table.get(",".join(map(str, index)), table.get("*"))
+    if value is None:
+        return ANY
+    if isinstance(state.type, BoolType):
+        return bool(value)
+    return int(value, 0) if isinstance(value, str) else value

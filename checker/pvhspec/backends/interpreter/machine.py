@@ -1,0 +1,212 @@
+"""The reference interpreter: an execution, event by event, against the specification.
+
+Obvious before fast: every other backend must agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pvhspec.backends.interpreter.evaluate import Compiler
+from pvhspec.backends.interpreter.explain import cells_shown, instance_shown
+from pvhspec.backends.interpreter.initial import initial_store
+from pvhspec.backends.interpreter.obligation import Debts
+from pvhspec.backends.interpreter.observation import Requirement, Watcher
+from pvhspec.backends.interpreter.operation import Outcome, Stepper
+from pvhspec.backends.interpreter.path import Explored, explore
+from pvhspec.backends.interpreter.values import ANY
+from pvhspec.backends.protocol import Call, Finding, Judgement, Seen, Verdict
+from pvhspec.ir.ir import Operation, Spec
+from pvhspec.names.gates import Version
+
+__all__ = ["Machine"]
+
+
+class Machine:
+    """One execution under judgement.
+
+    `authority` `documented` passes over clauses that only an implementation promises. `given`
+    are facts of the state at the start, as in the header of a trace; None in an example, where
+    the specification's own hold. `from_boot` False: the state at the start is unknown.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        version: Version,
+        mode: str,
+        *,
+        authority: str = "implemented",
+        given: dict[str, dict[str, Any]] | None = None,
+        from_boot: bool = True,
+    ) -> None:
+        self.spec = spec
+        self._version, self._mode = version, mode
+        self._compiler = Compiler(spec.states, version, mode)
+        self._errno = {v: k for k, v in spec.enums.get("Errno", {}).items()}
+        self._disregard = (
+            {c.id for c in spec.clauses.values() if c.authority == "implemented"}
+            if authority == "documented"
+            else set()
+        )
+        self._steppers: dict[str, Stepper] = {}
+        watchers = [Watcher(o, self._compiler) for o in spec.observations]
+        self._watchers: dict[str, list[Watcher]] = {}
+        for w in watchers:
+            if not w.never:
+                self._watchers.setdefault(w.block.event, []).append(w)
+        self.store = initial_store(spec, self._compiler, given, from_boot)
+        self._debts = Debts(spec.obligations, self._compiler)
+
+    def feed(self, seen: Seen) -> Iterator[Judgement]:
+        """Judge one event, and go on to the state after it."""
+        if seen.call is not None:
+            yield from self._call(seen, seen.call)
+        for watcher in self._watchers.get(seen.kind, ()):
+            yield from self._watch(seen, watcher)
+        yield from self._debts.after(seen, self.store)
+
+    def open_debts(self) -> list[tuple[str, int]]:
+        """Obligations that were still open at the end: clause, and the event that opened it."""
+        return self._debts.open()
+
+    # ---- hypercalls ----------------------------------------------------------------------------------
+
+    def _stepper(self, op: Operation) -> Stepper:
+        if op.id not in self._steppers:
+            made = Stepper(op, self._compiler, self._errno, self._disregard)
+            self._steppers[op.id] = made
+        return self._steppers[op.id]
+
+    def _call(self, seen: Seen, call: Call) -> Iterator[Judgement]:
+        op, stepper = call.operation, self._stepper(call.operation)
+        found = explore(self.store, seen.fields, lambda p: stepper.step(p, call))
+        if found.overflow:
+            self._lose(op)
+            yield self._unseen(op.success, seen, ("too many possibilities",))
+            return
+        if not found.ways:
+            path, why = found.failed[0]
+            state = cells_shown(path, self.spec, self.store)
+            self._resume(stepper, seen, call)
+            if why.clause not in self._disregard:
+                yield Judgement(why.clause, Verdict.VIOLATES, seen.seq, seen.origin, why, state)
+            return
+        if op.modelled:
+            yield from self._frame(seen, call, found.ways[0][1])
+        self._take_over(found, seen.seq)
+        if op.disturbs and not (call.ret is not None and call.ret < 0 and found.ways[0][1].clauses):
+            self._disturb(op)
+        yield from self._told(seen, call, found)
+
+    def _told(self, seen: Seen, call: Call, found: Explored) -> Iterator[Judgement]:
+        """What the event says of each clause it was about."""
+        if not call.operation.modelled and not found.ways[0][1].clauses:
+            return
+        assumed = tuple(dict.fromkeys(a for p, _ in found.ways for a in p.assumed))
+        certain = found.certain and call.ret is not None
+        clauses = dict.fromkeys(c for _, outcome in found.ways for c in outcome.clauses)
+        for clause in clauses:
+            if certain:
+                yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
+            else:
+                yield self._unseen(clause, seen, assumed)
+
+    def _unseen(self, clause: str, seen: Seen, assumed: tuple[str, ...]) -> Judgement:
+        return Judgement(clause, Verdict.UNSEEN, seen.seq, seen.origin, assumed=assumed)
+
+    def _take_over(self, found: Explored, seq: int) -> None:
+        self.store.merge([p.outcome() for p, _ in found.ways], seq)
+        for path, _ in found.ways:
+            for state, pattern, value in path.smears:
+                self.store.smear(state, pattern, value)
+
+    def _resume(self, stepper: Stepper, seen: Seen, call: Call) -> None:
+        """After a violation: go on from what was seen, and forget what it makes doubtful."""
+        if call.ret is None or call.ret < 0:
+            return
+        found = explore(self.store, seen.fields, lambda p: stepper.force(p, call))
+        if found.ways and not found.overflow:
+            self._take_over(found, seen.seq)
+        else:
+            self._lose(call.operation)
+
+    def _lose(self, op: Operation) -> None:
+        for target in {u.target for u in (*op.updates, *op.always)}:
+            if not target.startswith("out."):
+                self.store.lose(target)
+
+    def _disturb(self, op: Operation) -> None:
+        for state in self.spec.states if "*" in op.disturbs else op.disturbs:
+            self.store.lose(state)
+
+    def _frame(self, seen: Seen, call: Call, outcome: Outcome) -> Iterator[Judgement]:
+        """The caller's memory: only what the operation writes may have changed."""
+        op = call.operation
+        if call.strayed:
+            places = ", ".join(f"{a:#x}" for a in call.strayed[:4])
+            finding = Finding(op.frame, f"changed outside the structure: {places}", "no change")
+            yield Judgement(op.frame, Verdict.VIOLATES, seen.seq, seen.origin, finding)
+            return
+        if call.before is None or call.after is None:
+            return
+        narrow = 1 if seen.fields.get("width") == 32 else 0
+        free: set[int] = set()
+        if outcome.effects and call.ret is not None and call.ret >= 0:
+            updated = {u.target.removeprefix("out.") for u in op.updates}
+            for slot in op.slots:
+                if slot.written and (slot.name in outcome.assigned or slot.name not in updated):
+                    at = slot.offset[narrow]
+                    free.update(range(at, at + slot.size[narrow]))
+        pairs = enumerate(zip(call.before, call.after, strict=False))
+        changed = [i for i, (a, b) in pairs if a != b and i not in free]
+        if changed:
+            what = f"bytes {', '.join(map(str, changed[:8]))} of the structure changed"
+            finding = Finding(op.frame, what, "no change")
+            yield Judgement(op.frame, Verdict.VIOLATES, seen.seq, seen.origin, finding)
+        elif op.struct is not None:
+            yield Judgement(op.frame, Verdict.CONFORMS, seen.seq, seen.origin)
+
+    # ---- other events ---------------------------------------------------------------------------------
+
+    def _watch(self, seen: Seen, watcher: Watcher) -> Iterator[Judgement]:
+        applies = watcher.applies(self.store, seen.fields)
+        if applies is False:
+            return
+        for requirement in watcher.requirements:
+            if requirement.clause in self._disregard or requirement.closed:
+                continue
+            if applies is None:
+                yield self._unseen(requirement.clause, seen, ())
+                continue
+            yield self._required(seen, requirement)
+        if applies is None:
+            for target in {u.target for u in watcher.block.updates}:
+                self.store.lose(target)
+            return
+        for clause in watcher.undefined:
+            yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
+        watcher.write(self.store, seen.fields, seen.seq)
+
+    def _required(self, seen: Seen, requirement: Requirement) -> Judgement:
+        worst = Judgement(requirement.clause, Verdict.CONFORMS, seen.seq, seen.origin)
+        for instance in requirement.instances(self.store, seen.fields):
+            if not instance.possible:
+                path = instance.explored.ways[0][0]
+                state = cells_shown(path, self.spec, self.store)
+                finding = instance_shown(self.spec, requirement.clause, seen, path, instance.values)
+                for key in path.cells:
+                    self.store.write(*key, ANY)
+                if worst.verdict is not Verdict.VIOLATES:
+                    worst = Judgement(
+                        requirement.clause, Verdict.VIOLATES, seen.seq, seen.origin, finding, state
+                    )
+                continue
+            kept = [p for p, holds in instance.explored.ways if holds]
+            if kept and not instance.explored.overflow:
+                self.store.merge([p.outcome() for p in kept], seen.seq)
+            if not instance.certain and worst.verdict is Verdict.CONFORMS:
+                assumed = tuple(dict.fromkeys(a for p in kept for a in p.assumed))
+                worst = self._unseen(requirement.clause, seen, assumed)
+        return worst

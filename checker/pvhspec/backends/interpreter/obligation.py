@@ -1,0 +1,118 @@
+"""Obligations: what is owed, when it is paid, and when it is too late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pvhspec.backends.interpreter.evaluate import Compiler, Fn
+from pvhspec.backends.interpreter.path import Explored, Path, explore
+from pvhspec.backends.interpreter.quantify import Plan
+from pvhspec.backends.interpreter.store import Store
+from pvhspec.backends.protocol import Finding, Judgement, Seen, Verdict
+from pvhspec.ir.ir import Moment, Obligation
+
+__all__ = ["Debts"]
+
+
+class Debts:
+    """The open obligations of an execution."""
+
+    def __init__(self, obligations: tuple[Obligation, ...], compiler: Compiler) -> None:
+        self._kinds = [
+            _Kind(o, compiler) for o in obligations if compiler.constant(o.when) is not False
+        ]
+        self._open: dict[tuple[str, tuple[Any, ...]], int] = {}
+
+    def open(self) -> list[tuple[str, int]]:
+        """Clause and event of every debt that is still open."""
+        return [(clause, seq) for (clause, _), seq in self._open.items()]
+
+    def after(self, seen: Seen, store: Store) -> Iterator[Judgement]:
+        """What an event pays, what it comes too late for, and what it newly owes."""
+        for kind in self._kinds:
+            clause = kind.clause
+            for values in kind.instances(seen, store):
+                key = (clause, values)
+                if key in self._open and kind.then.matches(seen, store, values):
+                    del self._open[key]
+                    yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
+                if key in self._open and kind.before.matches(seen, store, values):
+                    since = self._open.pop(key)
+                    if kind.unless.certainly(seen, store, values):
+                        continue
+                    finding = Finding(clause, f"{seen.kind} came first", kind.allowed(since))
+                    yield Judgement(clause, Verdict.VIOLATES, seen.seq, seen.origin, finding)
+                elif key in self._open:
+                    if kind.unless.possibly(seen, store, values):
+                        del self._open[key]
+                elif kind.when.certainly(seen, store, values):
+                    self._open[key] = seen.seq
+
+
+class _Test:
+    """A condition on the state, the event and the obligation's variables."""
+
+    def __init__(self, run: Fn, names: tuple[str, ...]) -> None:
+        self._run, self._names = run, names
+
+    def _explore(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> Explored:
+        def step(path: Any) -> bool:
+            path.vars = dict(zip(self._names, values, strict=True))
+            return bool(path.decide(self._run(path)))
+
+        return explore(store, seen.fields, step)
+
+    def certainly(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
+        """Whether it holds whatever was not seen."""
+        found = self._explore(seen, store, values)
+        return not found.overflow and all(holds for _, holds in found.ways)
+
+    def possibly(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
+        """Whether it may hold."""
+        found = self._explore(seen, store, values)
+        return found.overflow or any(holds for _, holds in found.ways)
+
+
+class _Moment:
+    """An event of a kind."""
+
+    def __init__(self, moment: Moment, names: tuple[str, ...], compiler: Compiler) -> None:
+        self.event = moment.event
+        self._test = _Test(compiler.expr(moment.test), names)
+
+    def matches(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
+        """Whether this is the moment. What cannot be seen counts in the hypervisor's favour."""
+        return seen.kind == self.event and self._test.possibly(seen, store, values)
+
+
+class _Kind:
+    def __init__(self, obligation: Obligation, compiler: Compiler) -> None:
+        names = tuple(v.name for v in obligation.vars)
+        self.clause = obligation.clause
+        self._plans = [
+            compiler.planner.plan(v, (obligation.when,), obligation.vars[i + 1 :])
+            for i, v in enumerate(obligation.vars)
+        ]
+        self.when = _Test(compiler.expr(obligation.when), names)
+        self.unless = _Test(compiler.expr(obligation.unless), names)
+        self.then = _Moment(obligation.then, names, compiler)
+        self.before = _Moment(obligation.before, names, compiler)
+
+    def instances(self, seen: Seen, store: Store) -> Iterator[tuple[int, ...]]:
+        """The values of the variables that make a difference."""
+        yield from _product(self._plans, Path(store, seen.fields, []))
+
+    def allowed(self, since: int) -> str:
+        """What should have come."""
+        return f"{self.then.event} before {self.before.event}, owed since event {since}"
+
+
+def _product(plans: list[Plan], scratch: Path) -> Iterator[tuple[int, ...]]:
+    if not plans:
+        yield ()
+        return
+    for first in plans[0].samples(scratch).each():
+        scratch.vars[plans[0].variable.name] = first
+        for rest in _product(plans[1:], scratch):
+            yield (first, *rest)

@@ -1,0 +1,124 @@
+"""Events other than hypercalls: what they must show, and what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pvhspec.backends.interpreter.evaluate import Compiler, Fn
+from pvhspec.backends.interpreter.path import Explored, Path, explore
+from pvhspec.backends.interpreter.quantify import Plan
+from pvhspec.backends.interpreter.store import Store
+from pvhspec.backends.interpreter.updates import Writer
+from pvhspec.ir.ir import Expr, Observation, Op, Quant
+
+__all__ = ["Instance", "Requirement", "Watcher"]
+
+
+@dataclass(slots=True)
+class Instance:
+    """A requirement for certain values of its outermost variables."""
+
+    values: dict[str, Any]
+    explored: Explored
+
+    @property
+    def possible(self) -> bool:
+        """Whether it may hold."""
+        return any(holds for _, holds in self.explored.ways) or self.explored.overflow
+
+    @property
+    def certain(self) -> bool:
+        """Whether it holds whatever was not seen."""
+        return not self.explored.overflow and all(holds for _, holds in self.explored.ways)
+
+
+class Requirement:
+    """A clause about an event. `forall` in front is judged value by value, so that what is
+    unknown of one says nothing of another."""
+
+    def __init__(self, clause: str, test: Expr, compiler: Compiler) -> None:
+        self.clause = clause
+        self.closed = compiler.constant(test) is True
+        guards: list[Fn] = []
+        plans: list[Plan] = []
+        while True:
+            if isinstance(test, Op) and test.op == "implies":
+                if _under_quantifier(test):
+                    guards.append(compiler.expr(test.args[0]))
+                    test = test.args[1]
+                    continue
+            elif isinstance(test, Quant) and test.kind == "forall":
+                for i, v in enumerate(test.vars):
+                    plans.append(compiler.planner.plan(v, (test.body,), test.vars[i + 1 :]))
+                test = test.body
+                continue
+            break
+        self._guards, self._plans, self._test = guards, plans, compiler.expr(test)
+
+    def instances(self, store: Store, inputs: dict[str, Any]) -> Iterator[Instance]:
+        """Every instance that makes a difference."""
+        scratch = Path(store, inputs, [])
+        for values in self._values(scratch, 0):
+            yield Instance(values, explore(store, inputs, partial(self._run, values)))
+
+    def _values(self, scratch: Path, depth: int) -> Iterator[dict[str, Any]]:
+        if depth == len(self._plans):
+            yield {p.variable.name: scratch.vars[p.variable.name] for p in self._plans}
+            return
+        plan = self._plans[depth]
+        for value in plan.samples(scratch).each():
+            scratch.vars[plan.variable.name] = value
+            yield from self._values(scratch, depth + 1)
+
+    def _run(self, values: dict[str, Any], path: Path) -> bool:
+        path.vars.update(values)
+        if not all(path.decide(g(path)) for g in self._guards):
+            return True
+        return path.decide(self._test(path))
+
+
+def _under_quantifier(node: Op) -> bool:
+    """Whether the right side of an implication is, after more of them, a forall."""
+    right = node.args[1]
+    while isinstance(right, Op) and right.op == "implies":
+        right = right.args[1]
+    return isinstance(right, Quant) and right.kind == "forall"
+
+
+class Watcher:
+    """An `on` block."""
+
+    def __init__(self, block: Observation, compiler: Compiler) -> None:
+        self.block = block
+        self.never = compiler.constant(block.when) is False or not _gate_open(block, compiler)
+        self._when = compiler.expr(block.when)
+        self.requirements = [Requirement(r.clause, r.test, compiler) for r in block.requires]
+        self.undefined = [clause for clause, _ in block.undefined]
+        self._writer = Writer(block.updates, compiler)
+
+    def applies(self, store: Store, inputs: dict[str, Any]) -> bool | None:
+        """Whether the block is about this event; None where that cannot be seen."""
+        found = explore(store, inputs, lambda p: p.decide(self._when(p)))
+        answers = {holds for _, holds in found.ways}
+        return answers.pop() if len(answers) == 1 and not found.overflow else None
+
+    def write(self, store: Store, inputs: dict[str, Any], seq: int) -> None:
+        """What the event changes."""
+        if not self.block.updates:
+            return
+        found = explore(store, inputs, self._writer.run)
+        if found.overflow:
+            for target in {u.target for u in self.block.updates}:
+                store.lose(target)
+            return
+        store.merge([p.outcome() for p, _ in found.ways], seq)
+        for path, _ in found.ways:
+            for state, pattern, value in path.smears:
+                store.smear(state, pattern, value)
+
+
+def _gate_open(block: Observation, compiler: Compiler) -> bool:
+    return compiler.open(block.gate)

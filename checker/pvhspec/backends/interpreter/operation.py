@@ -1,0 +1,249 @@
+"""One hypercall against its operation: may it have returned this, and what is so afterwards?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NoReturn
+
+from pvhspec.backends.interpreter.evaluate import Compiler, Fn
+from pvhspec.backends.interpreter.path import Inconsistent, Path
+from pvhspec.backends.interpreter.quantify import Samples
+from pvhspec.backends.interpreter.updates import Writer
+from pvhspec.backends.interpreter.values import Sym, equal, is_known
+from pvhspec.backends.protocol import Call, Finding
+from pvhspec.ir.ir import Choice, Error, Operation, Update, Var
+
+__all__ = ["Outcome", "Stepper"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one run of the step ended: the clauses that were seen to hold."""
+
+    code: int | None
+    clauses: list[str]
+    effects: bool
+    assigned: set[str]
+
+
+class Stepper:
+    """The step function of one operation."""
+
+    def __init__(
+        self, op: Operation, compiler: Compiler, errno: dict[int, str], disregard: set[str]
+    ) -> None:
+        self.op = op
+        self._errno = errno
+        self._disregard = disregard
+        self._compiler = compiler
+        whens = [(e, None if e.when is None else compiler.expr(e.when)) for e in op.errors]
+        open_ = [
+            (e, f) for e, f in whens if e.when is None or compiler.constant(e.when) is not False
+        ]
+        self._maybe = {e.code: e for e, f in open_ if f is None}
+        ranked = sorted(((e, f) for e, f in open_ if f is not None), key=lambda x: x[0].rank)
+        self._ranks: list[list[tuple[Error, Fn]]] = [
+            list(group) for _, group in groupby(ranked, key=lambda x: x[0].rank)
+        ]
+        self._codes = {e.code for e in op.errors}
+        self._choices = [self._choice(c) for c in op.choices]
+        self._result = None if op.result is None else compiler.expr(op.result)
+        self._ensures = [(e.clause, compiler.expr(e.test)) for e in op.ensures]
+        self._outs = self._out_fields(u for u in op.updates if u.target.startswith("out."))
+        states = [u for u in op.updates if not u.target.startswith("out.")]
+        self._writer = Writer(states, compiler)
+        self._always = Writer(op.always, compiler)
+
+    # ---- the step -----------------------------------------------------------------------------------
+
+    def step(self, path: Path, call: Call) -> Outcome:
+        """One run. Raises Inconsistent with a Finding if it cannot have been so."""
+        clauses: list[str] = []
+        code = None if call.ret is None else (-call.ret if -4096 < call.ret < 0 else 0)
+        due = self._due(path)
+        before = [(e, f) for e, f in due if not e.after_success]
+        if code is None:
+            code = self._suppose(path, due)
+        elif code:
+            self._refused(path, code, due, clauses)
+        elif due:
+            error = due[0][0]
+            others = tuple(e.clause for e, _ in due[1:])
+            self._fail(error.clause, "success", f"-{error.name}", others)
+        effects = not before and (not code or any(e.code == code for e, _ in due))
+        if code and code in self._maybe and self._maybe[code].after_success:
+            effects = path.choose(2) == 0
+        assigned: set[str] = set()
+        if effects and self.op.modelled:
+            self._succeed(path, call, clauses, assigned, judged=code == 0)
+        self._always.run(path)
+        return Outcome(code, clauses, effects, assigned)
+
+    def force(self, path: Path, call: Call) -> None:
+        """What success changes, without asking whether it was right."""
+        self._succeed(path, call, [], set(), judged=False)
+        self._always.run(path)
+
+    def _due(self, path: Path) -> list[tuple[Error, Fn]]:
+        """The errors of the first rank that has one whose condition holds."""
+        for rank in self._ranks:
+            due = [(e, f) for e, f in rank if path.decide(f(path))]
+            if due:
+                return due
+        return []
+
+    def _suppose(self, path: Path, due: list[tuple[Error, Fn]]) -> int:
+        """The result was not seen: every one that is allowed is supposed in its turn."""
+        codes = list(dict.fromkeys([*(e.code for e, _ in due), *self._maybe]))
+        if not due:
+            codes.insert(0, 0)
+        return codes[path.choose(len(codes))] if len(codes) > 1 else codes[0]
+
+    def _refused(
+        self, path: Path, code: int, due: list[tuple[Error, Fn]], clauses: list[str]
+    ) -> None:
+        """An error was returned: it must be one that is due, or may always be."""
+        for error, _ in due:
+            if error.code == code:
+                clauses.append(error.clause)
+                return
+        if code in self._maybe:
+            clauses.append(self._maybe[code].clause)
+            return
+        if not self.op.modelled:
+            return
+        got = f"-{self._errno.get(code, str(code))}"
+        listed = tuple(e.clause for e in self.op.errors if e.code == code)
+        if due:
+            names = " or ".join(dict.fromkeys(f"-{e.name}" for e, _ in due))
+            others = (*(e.clause for e, _ in due[1:]), *listed)
+            self._fail(due[0][0].clause, got, names, others)
+        own = [e for e in listed if e.startswith(self.op.id)]
+        if len(own) == 1:
+            self._fail(own[0], got, "success: this error is not due", (self.op.success,))
+        self._fail(self.op.success, got, "success: no error is due", listed)
+
+    def _fail(
+        self, clause: str, seen: str, allowed: str, related: tuple[str, ...] = ()
+    ) -> NoReturn:
+        raise Inconsistent(Finding(clause, seen, allowed, related))
+
+    # ---- success --------------------------------------------------------------------------------------
+
+    def _succeed(
+        self, path: Path, call: Call, clauses: list[str], assigned: set[str], judged: bool
+    ) -> None:
+        for choice in self._choices:
+            choice(path, judged, clauses)
+        if judged:
+            clauses.append(self.op.success)
+            if self._result is not None:
+                want = path.resolve(self._result(path))
+                mask = 0xFFFFFFFF if path.inputs.get("width") == 32 else (1 << 64) - 1
+                if call.ret is not None and isinstance(want, int) and (call.ret ^ want) & mask:
+                    self._fail(self.op.success, f"{call.ret:#x}", f"{want:#x}")
+        for name, updates in self._outs.items():
+            self._out(path, name, updates, clauses, assigned, judged)
+        for clause, test in self._ensures if judged else ():
+            if clause in self._disregard:
+                continue
+            if not path.decide(test(path)):
+                self._fail(clause, "not so", "see the clause")
+            clauses.append(clause)
+        self._writer.run(path)
+
+    def _out(
+        self,
+        path: Path,
+        name: str,
+        updates: list[tuple[Update, Fn, Fn]],
+        clauses: list[str],
+        assigned: set[str],
+        judged: bool,
+    ) -> None:
+        """A field of the caller's structure: the last assignment whose guard holds counts."""
+        for update, guard, value in reversed(updates):
+            if not path.decide(guard(path)):
+                continue
+            assigned.add(name)
+            seen = path.inputs.get(f"out.{name}")
+            if seen is None or not judged:
+                return
+            want = path.resolve(value(path))
+            if not path.decide(equal(want, seen)):
+                if update.clause in self._disregard:
+                    return
+                self._fail(update.clause, f"{name} = {seen:#x}", f"{name} = {_number(want)}")
+            clauses.append(update.clause)
+            return
+
+    def _out_fields(self, updates: Iterable[Update]) -> dict[str, list[tuple[Update, Fn, Fn]]]:
+        found: dict[str, list[tuple[Update, Fn, Fn]]] = {}
+        for u in updates:
+            name = u.target.removeprefix("out.")
+            made = (u, self._compiler.expr(u.guard), self._compiler.expr(u.value))
+            found.setdefault(name, []).append(made)
+        return found
+
+    # ---- choices ----------------------------------------------------------------------------------------
+
+    def _choice(self, choice: Choice) -> Callable[[Path, bool, list[str]], None]:
+        """Finds the value the implementation chose, and whether it might."""
+        name = choice.var.name
+        when = self._compiler.expr(choice.when)
+        plan = self._compiler.planner.plan(choice.var, (choice.when,))
+        shown = _shows(self.op.updates, choice.var)
+        lowest = choice.lowest if choice.lowest not in self._disregard else None
+
+        def holds(p: Path, value: int) -> bool:
+            p.vars[name] = value
+            return p.decide(when(p))
+
+        def run(p: Path, judged: bool, clauses: list[str]) -> None:
+            seen = None if shown is None else p.inputs.get(f"out.{shown}")
+            samples = plan.samples(p)
+            if seen is None:
+                p.vars[name] = _supposed(p, holds, samples, lowest is not None, choice.var)
+                return
+            if judged and not holds(p, seen):
+                self._fail(choice.clause, f"{shown} = {seen:#x}", "one that is free to choose")
+            if judged and lowest is not None:
+                below = next((v for v in samples.each() if v < seen and holds(p, v)), None)
+                if below is not None:
+                    self._fail(lowest, f"{shown} = {seen:#x}", f"{shown} = {below:#x}, the lowest")
+                clauses.append(lowest)
+            clauses.append(choice.clause)
+            p.vars[name] = seen
+
+        return run
+
+
+def _supposed(
+    p: Path, holds: Callable[[Path, int], bool], samples: Samples, lowest: bool, var: Var
+) -> Any:
+    """The value of a choice that was not seen; unknown where it might be several."""
+    found: list[int] = []
+    for value in samples.each():
+        if holds(p, value):
+            if lowest:
+                return value
+            found.append(value)
+            if len(found) > 1 or value not in samples.touched:
+                return Sym(var.type, var.name)
+    if not found:
+        raise Inconsistent(Finding("", "success", "nothing was free to choose"))
+    return found[0]
+
+
+def _shows(updates: tuple[Update, ...], var: Var) -> str | None:
+    """The out field that shows a chosen value as it is."""
+    for u in updates:
+        if u.target.startswith("out.") and u.value == var:
+            return u.target.removeprefix("out.")
+    return None
+
+
+def _number(value: Any) -> str:
+    return f"{value:#x}" if isinstance(value, int) and is_known(value) else str(value)

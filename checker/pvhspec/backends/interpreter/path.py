@@ -1,0 +1,272 @@
+"""One way things may have been: where a value is unknown and something hangs on it, the step is
+run again for each possibility."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from pvhspec.backends.interpreter.store import Cell, Store
+from pvhspec.backends.interpreter.values import ANY, Formula, OneOf, Sym, is_known
+from pvhspec.types.types import EnumType, Type
+
+__all__ = ["MAX_PATHS", "Explored", "Inconsistent", "Path", "explore"]
+
+MAX_PATHS = 256  # possibilities looked at before a step is left open
+
+T = TypeVar("T")
+
+
+class Inconsistent(Exception):
+    """What was seen cannot have happened this way. Carries why."""
+
+    def __init__(self, why: Any) -> None:
+        super().__init__()
+        self.why = why
+
+
+class Path:
+    """One run of a step: what it assumed, read and wrote."""
+
+    def __init__(self, store: Store, inputs: Mapping[str, Any], script: list[int]) -> None:
+        self.store = store
+        self.inputs = inputs
+        self.vars: dict[str, Any] = {}
+        self.cells: dict[Cell, Any] = {}
+        self.reads: list[Cell] = []
+        self.writes: dict[Cell, tuple[Any, str]] = {}
+        self.smears: list[tuple[str, tuple[Any, ...], Any]] = []
+        self.assumed: list[str] = []
+        self._syms: dict[str, Sym] = {}
+        self._bound: dict[Sym, Any] = {}
+        self._excluded: dict[Sym, set[Any]] = {}
+        self._script = script
+        self._at = 0
+        self.arity: list[int] = []
+
+    # ---- choices --------------------------------------------------------------------------------
+
+    def choose(self, count: int) -> int:
+        """Which of `count` possibilities this run takes."""
+        if self._at == len(self._script):
+            self._script.append(0)
+        self.arity.append(count)
+        self._at += 1
+        return self._script[self._at - 1]
+
+    def resolve(self, value: Any) -> Any:
+        """A value, with what this run has assumed put in."""
+        while isinstance(value, Sym) and value in self._bound:
+            value = self._bound[value]
+        if isinstance(value, tuple) and not is_known(value):
+            return (value[0], *(self.resolve(v) for v in value[1:]))
+        return value
+
+    def decide(self, truth: Any) -> bool:
+        """A truth as a bool; where it hangs on unknown values, this run assumes one answer."""
+        truth = self.resolve(truth)
+        if truth is True or truth is False:
+            return bool(truth)
+        if isinstance(truth, Sym):
+            return self._pick(truth, (True, False), "{} is {}") is True
+        args = truth.args
+        match truth.op:
+            case "not":
+                return not self.decide(args[0])
+            case "and":
+                return all(self.decide(a) for a in args)
+            case "or":
+                return any(self.decide(a) for a in args)
+            case "sym":
+                return self.decide(args[0])
+            case "is":
+                return self._decide_is(self.resolve(args[0]), args[1])
+            case "eq":
+                return self._decide_eq(self.resolve(args[0]), self.resolve(args[1]))
+            case _:
+                return self.choose(2) == 0
+
+    def _pick(self, sym: Sym, options: tuple[Any, ...], text: str) -> Any:
+        value = options[self.choose(len(options))]
+        self.bind(sym, value)
+        self.assumed.append(text.format(sym.what, value))
+        return value
+
+    def bind(self, sym: Sym, value: Any) -> None:
+        """Assume that an unknown value is this one."""
+        self._bound[sym] = value
+
+    def _decide_is(self, value: Any, variant: int) -> bool:
+        if isinstance(value, tuple):
+            return bool(value[0] == variant)
+        kind = value.type
+        out = self._excluded.setdefault(value, set())
+        if variant in out:
+            return False
+        left = [i for i in range(len(kind.variants)) if i not in out]
+        if left == [variant] or self.choose(2) == 0:
+            self.bind(value, value.as_variant(variant))
+            self.assumed.append(f"{value.what} is {kind.variants[variant].name}")
+            return True
+        out.add(variant)
+        return False
+
+    def _decide_eq(self, a: Any, b: Any) -> bool:
+        if isinstance(b, Sym):
+            a, b = b, a
+        if not isinstance(a, Sym):
+            if isinstance(a, tuple):
+                return a[0] == b[0] and all(
+                    self._decide_eq(self.resolve(x), self.resolve(y))
+                    for x, y in zip(a[1:], b[1:], strict=True)
+                )
+            return bool(a == b)
+        if a is b:
+            return True
+        if isinstance(b, tuple) and isinstance(a.type, EnumType):
+            if not self._decide_is(a, b[0]):
+                return False
+            return self._decide_eq(self.resolve(a), b)
+        key = b if is_known(b) else id(b)
+        out = self._excluded.setdefault(a, set())
+        if key in out:
+            return False
+        if self.choose(2) == 0:
+            self.bind(a, b)
+            self.assumed.append(f"{a.what} is {b!r}")
+            return True
+        out.add(key)
+        return False
+
+    # ---- what is read ---------------------------------------------------------------------------
+
+    def input(self, name: str, type_: Type) -> Any:
+        """A field of the event."""
+        value = self.inputs.get(name)
+        if value is None:
+            if name not in self._syms:
+                self._syms[name] = Sym(type_, name)
+            return self.resolve(self._syms[name])
+        return value
+
+    def unseen(self, name: str, type_: Type) -> Sym:
+        """A value that nobody has seen, the same whenever this run asks for it."""
+        if name not in self._syms:
+            self._syms[name] = Sym(type_, name)
+        return self._syms[name]
+
+    def cell(self, state: str, index: tuple[Any, ...], type_: Type) -> Any:
+        """A cell of the state before the event."""
+        index = tuple(self.resolve(i) for i in index)
+        if not is_known(index):
+            return Sym(type_, f"{state}[…]")
+        key = (state, index)
+        if key not in self.cells:
+            self.cells[key] = self._first_read(state, index, type_)
+            self.reads.append(key)
+        return self.resolve(self.cells[key])
+
+    def _first_read(self, state: str, index: tuple[Any, ...], type_: Type) -> Any:
+        what = f"{state}[{', '.join(map(str, index))}]"
+        stored = self.store.read(state, index)
+        if isinstance(stored, OneOf):
+            options = sorted(stored.values, key=repr)
+            stored = options[self.choose(len(options))]
+            self.assumed.append(f"{what} is {stored!r}")
+        value = _open(stored, type_, what)
+        drift = self.store.drift(state)
+        if drift is None:
+            return value
+        kind, test = drift
+        if kind == "rise" and value is True:
+            return value
+        outer = self.vars
+        names = self.store.index_names(state)
+        self.vars = {**outer, **dict(zip(names, index, strict=True))}
+        drifts = self.decide(test(self))
+        self.vars = outer
+        if not drifts:
+            return value
+        if kind == "change":
+            return Sym(type_, what)
+        if value is False and self.choose(2) == 0:
+            return False
+        return Sym(type_, what) if value is not False else True
+
+    # ---- what is written ------------------------------------------------------------------------
+
+    def write(self, state: str, index: tuple[Any, ...], value: Any, clause: str) -> None:
+        """A cell of the state after the event."""
+        index = tuple(self.resolve(i) for i in index)
+        if is_known(index):
+            self.writes[(state, index)] = (value, clause)
+        else:
+            pattern = tuple(i if is_known(i) else None for i in index)
+            self.smears.append((state, pattern, value))
+
+    def outcome(self) -> dict[Cell, tuple[Any, str | None]]:
+        """The cells this run knows more of, or changed, as the store keeps them."""
+        found: dict[Cell, tuple[Any, str | None]] = {}
+        for key, value in self.cells.items():
+            found[key] = (_close(self.resolve(value)), None)
+        for key, (value, clause) in self.writes.items():
+            found[key] = (_close(self.resolve(value)), clause)
+        return found
+
+
+def _open(stored: Any, type_: Type, what: str) -> Any:
+    """A stored value, its unknown parts as Syms."""
+    if stored is ANY:
+        return Sym(type_, what)
+    if isinstance(stored, tuple) and not is_known(stored):
+        assert isinstance(type_, EnumType)
+        payload = type_.variants[stored[0]].payload
+        parts = (
+            _open(v, kind, f"{name} of {what}")
+            for v, (name, kind) in zip(stored[1:], payload, strict=True)
+        )
+        return (stored[0], *parts)
+    return stored
+
+
+def _close(value: Any) -> Any:
+    """A value as the store keeps it."""
+    if isinstance(value, Sym | Formula):
+        return ANY
+    if isinstance(value, tuple):
+        return (value[0], *(_close(v) for v in value[1:]))
+    return value
+
+
+class Explored:
+    """All the ways a step may have gone."""
+
+    def __init__(self) -> None:
+        self.ways: list[tuple[Path, Any]] = []
+        self.failed: list[tuple[Path, Any]] = []
+        self.overflow = False
+
+    @property
+    def certain(self) -> bool:
+        """Whether nothing unknown was decided on the way."""
+        return not self.overflow and len(self.ways) + len(self.failed) == 1
+
+
+def explore(store: Store, inputs: Mapping[str, Any], step: Callable[[Path], T]) -> Explored:
+    """Run a step in every way the unknown values allow, up to MAX_PATHS of them."""
+    found = Explored()
+    script: list[int] = []
+    for _ in range(MAX_PATHS):
+        path = Path(store, inputs, script)
+        try:
+            found.ways.append((path, step(path)))
+        except Inconsistent as error:
+            found.failed.append((path, error.why))
+        del script[len(path.arity) :]
+        while script and script[-1] + 1 >= path.arity[len(script) - 1]:
+            script.pop()
+        if not script:
+            return found
+        script[-1] += 1
+    found.overflow = True
+    return found

@@ -1,0 +1,226 @@
+"""Quantifiers over large finite types, without visiting every value.
+
+A variable that is only an index, or only compared, makes no difference between two values whose
+cells were never touched and that lie on the same side of everything they are compared with. So it
+is enough to visit the touched cells, and one value from each stretch between comparisons. Where a
+variable is used in another way, every value is visited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pvhspec.backends.interpreter.path import Path
+from pvhspec.backends.interpreter.values import conj, disj
+from pvhspec.ir.ir import Cell, Const, Expr, MapInput, Op, Quant, State, Var
+from pvhspec.types.types import BitsType, Type
+
+if TYPE_CHECKING:
+    from pvhspec.backends.interpreter.evaluate import Compiler
+
+__all__ = ["Plan", "Planner", "Samples", "children", "size_of"]
+
+_COMPARISONS = frozenset({"eq", "ult", "ule"})
+_VISIT_ALL = 1 << 13  # the most values that are visited one by one where no plan fits
+
+
+def size_of(type_: Type) -> int:
+    """How many values a quantifier over a type visits."""
+    if isinstance(type_, BitsType):
+        return type_.below if type_.below is not None else 1 << type_.width
+    return 2
+
+
+def children(node: Any) -> Iterator[Any]:
+    """The expressions directly inside one."""
+    for f in fields(node):
+        value = getattr(node, f.name)
+        if isinstance(value, tuple):
+            yield from (v for v in value if is_dataclass(v) and not isinstance(v, Var))
+            yield from (v for v in value if isinstance(v, Var) and f.name != "vars")
+        elif is_dataclass(value) and f.name not in ("type", "gate"):
+            yield value
+
+
+@dataclass(slots=True)
+class Samples:
+    """The values of a variable that stand for all of them."""
+
+    touched: list[int]
+    stretches: list[tuple[int, int]]
+
+    def each(self) -> Iterator[int]:
+        """Touched values, and the first untouched one of each stretch; in order."""
+        seen = set(self.touched)
+        first: list[int] = []
+        for start, end in self.stretches:
+            value = next((v for v in range(start, end) if v not in seen), None)
+            if value is not None:
+                first.append(value)
+        yield from sorted([*self.touched, *first])
+
+    def stretch(self, value: int) -> Iterator[int]:
+        """Every value that a sample stands for."""
+        if value in self.touched:
+            yield value
+            return
+        start, end = next(s for s in self.stretches if s[0] <= value < s[1])
+        seen = set(self.touched)
+        yield from (v for v in range(start, end) if v not in seen)
+
+
+@dataclass(slots=True)
+class Plan:
+    variable: Var
+    size: int
+    cells: list[tuple[str, int]]
+    maps: list[tuple[str, int]]
+    bounds: list[Callable[[Path], Any]]
+    all: bool
+
+    def samples(self, path: Path) -> Samples:
+        """The values to visit in a run."""
+        size = self.size
+        if self.all:
+            return Samples(list(range(size)), [])
+        touched: set[int] = set()
+        for state, at in self.cells:
+            touched.update(index[at] for index in path.store.keys(state))
+            touched.update(i[at] for s, i in path.cells if s == state)
+        for name, at in self.maps:
+            table = path.inputs.get(name)
+            if table is not None:
+                touched.update(index[at] for index in table)
+        cuts = {0, size}
+        for bound in self.bounds:
+            value = path.resolve(bound(path))
+            if isinstance(value, int):
+                cuts.update(c for c in (value, value + 1) if 0 < c < size)
+        ordered = sorted(cuts)
+        stretches = list(zip(ordered, ordered[1:], strict=False))
+        return Samples(sorted(t for t in touched if 0 <= t < size), stretches)
+
+
+class Planner:
+    """Finds which values of a variable make a difference."""
+
+    def __init__(self, compiler: Compiler, states: dict[str, State]) -> None:
+        self._compiler = compiler
+        self._states = states
+        self._state_uses: dict[tuple[str, int], _Uses] = {}
+
+    def plan(self, variable: Var, bodies: tuple[Expr, ...], later: tuple[Var, ...] = ()) -> Plan:
+        """The plan for a variable of some expressions; `later` variables have no value yet."""
+        uses = _Uses()
+        for body in bodies:
+            self._walk(body, variable, uses)
+        inner = set(later).union(*(_bound_in(b) for b in bodies))
+        uses.bounds = [b for b in uses.bounds if not inner & _vars(b)]
+        size = size_of(variable.type)
+        small = size <= 64
+        visit_all = small or (uses.other and size <= _VISIT_ALL)
+        return Plan(
+            variable, size, list(dict.fromkeys(uses.cells)), list(dict.fromkeys(uses.maps)),
+            [self._compiler.expr(b) for b in uses.bounds], visit_all,
+        )  # fmt: skip
+
+    def _walk(self, node: Expr, variable: Var, uses: _Uses) -> None:
+        match node:
+            case Var():
+                if node == variable:
+                    uses.other = True
+                return
+            case Cell(state=state, indices=indices):
+                for at, index in enumerate(indices):
+                    if index == variable:
+                        uses.cells.append((state, at))
+                        uses.add(self._of_state(state, at))
+                    else:
+                        self._walk(index, variable, uses)
+                return
+            case MapInput(name=name, indices=indices):
+                for at, index in enumerate(indices):
+                    if index == variable:
+                        uses.maps.append((name, at))
+                    else:
+                        self._walk(index, variable, uses)
+                return
+            case Op(op=op, args=(a, b)) if op in _COMPARISONS and variable in (a, b):
+                other = b if a == variable else a
+                if other != variable:
+                    uses.bounds.append(other)
+                    self._walk(other, variable, uses)
+                return
+        for child in children(node):
+            self._walk(child, variable, uses)
+
+    def _of_state(self, state: str, at: int) -> _Uses:
+        """How a state's initial value and drift use an index."""
+        key = (state, at)
+        if key not in self._state_uses:
+            uses = _Uses()
+            self._state_uses[key] = uses
+            decl = self._states[state]
+            for expr in (decl.init, decl.drift):
+                if expr is not None:
+                    self._walk(expr, decl.indices[at], uses)
+            uses.bounds = [b for b in uses.bounds if isinstance(b, Const)]
+        return self._state_uses[key]
+
+    # ---- quantifiers --------------------------------------------------------------------------------
+
+    def quantifier(
+        self, kind: Literal["forall", "exists"], variables: tuple[Var, ...], body: Expr
+    ) -> Callable[[Path], Any]:
+        """The function of a quantified expression."""
+        plans = [self.plan(v, (body,), variables[i + 1 :]) for i, v in enumerate(variables)]
+        test = self._compiler.expr(body)
+        stop = kind == "exists"
+        join = disj if stop else conj
+
+        def run(p: Path, depth: int) -> Any:
+            if depth == len(plans):
+                return p.resolve(test(p))
+            plan, open_ = plans[depth], []
+            for value in plan.samples(p).each():
+                p.vars[plan.variable.name] = value
+                found = run(p, depth + 1)
+                if found is stop:
+                    return found
+                if found is not (not stop):
+                    open_.append(found)
+            return join(open_) if open_ else not stop
+
+        return lambda p: run(p, 0)
+
+
+class _Uses:
+    """How a variable is used: in which cells and maps, compared with what, or otherwise."""
+
+    def __init__(self) -> None:
+        self.cells: list[tuple[str, int]] = []
+        self.maps: list[tuple[str, int]] = []
+        self.bounds: list[Expr] = []
+        self.other = False
+
+    def add(self, more: _Uses) -> None:
+        """Everything another has, too."""
+        self.cells += more.cells
+        self.maps += more.maps
+        self.bounds += more.bounds
+        self.other |= more.other
+
+
+def _vars(node: Expr) -> set[Var]:
+    """The variables an expression speaks of."""
+    if isinstance(node, Var):
+        return {node}
+    return set().union(*(_vars(c) for c in children(node)))
+
+
+def _bound_in(node: Expr) -> set[Var]:
+    """The variables that quantifiers inside an expression bind."""
+    own = set(node.vars) if isinstance(node, Quant) else set()
+    return own.union(*(_bound_in(c) for c in children(node)))

@@ -1,0 +1,112 @@
+"""The state between events: total maps, sparse, each cell known, one of a few, or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from pvhspec.backends.interpreter.values import ANY, OneOf
+from pvhspec.ir.ir import State
+
+__all__ = ["Cell", "Store"]
+
+Cell: TypeAlias = tuple[str, tuple[Any, ...]]
+Drift: TypeAlias = tuple[str, Callable[[Any], Any]]
+
+_MOST_VALUES = 8  # a cell that may have more values is unknown
+
+
+class Store:
+    """Cells by state and index. A cell that was never touched has its initial value, unless a
+    write with an unknown index may have hit it."""
+
+    def __init__(
+        self,
+        states: dict[str, State],
+        initial: dict[str, Callable[[tuple[Any, ...]], Any]],
+        drifts: Mapping[str, Drift],
+    ) -> None:
+        self._states = states
+        self._initial = initial
+        self._drifts = drifts
+        self._cells: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in states}
+        self._smears: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
+        self._lost: set[str] = set()
+        self.writers: dict[Cell, tuple[int, str]] = {}
+
+    def read(self, state: str, index: tuple[Any, ...]) -> Any:
+        """What is known of a cell."""
+        cells = self._cells[state]
+        if index in cells:
+            return cells[index]
+        if state in self._lost:
+            return ANY
+        value = self._initial[state](index)
+        for pattern, other in self._smears.get(state, ()):
+            if _matches(pattern, index):
+                value = _join(value, other)
+        return value
+
+    def keys(self, state: str) -> Iterable[tuple[Any, ...]]:
+        """The indices of the cells that were touched."""
+        return self._cells[state].keys()
+
+    def drift(self, state: str) -> Drift | None:
+        """How and when the world outside may change a cell."""
+        return self._drifts.get(state)
+
+    def index_names(self, state: str) -> tuple[str, ...]:
+        """The variables that stand for the indices in a state's expressions."""
+        return tuple(v.name for v in self._states[state].indices)
+
+    def write(self, state: str, index: tuple[Any, ...], value: Any) -> None:
+        """Set a cell."""
+        self._cells[state][index] = value
+
+    def smear(self, state: str, pattern: tuple[Any, ...], value: Any) -> None:
+        """One cell that matches a pattern (None matches all) got a value, nobody saw which."""
+        for index, old in self._cells[state].items():
+            if _matches(pattern, index):
+                self._cells[state][index] = _join(old, value)
+        self._smears.setdefault(state, []).append((pattern, value))
+
+    def lose(self, state: str) -> None:
+        """Nothing is known of a state any more."""
+        self._cells[state].clear()
+        self._smears.pop(state, None)
+        self._lost.add(state)
+
+    def merge(self, outcomes: list[dict[Cell, tuple[Any, str | None]]], seq: int) -> None:
+        """Take over what several ways a step may have gone have in common."""
+        touched: dict[Cell, None] = {}
+        for outcome in outcomes:
+            touched.update(dict.fromkeys(outcome))
+        for key in touched:
+            state, index = key
+            values: list[Any] = []
+            writer: str | None = None
+            for outcome in outcomes:
+                value, clause = outcome.get(key, (None, None))
+                values.append(value if key in outcome else self.read(state, index))
+                writer = writer or clause
+            merged = values[0]
+            for value in values[1:]:
+                merged = _join(merged, value)
+            self._cells[state][index] = merged
+            if writer is not None:
+                self.writers[key] = (seq, writer)
+
+
+def _matches(pattern: tuple[Any, ...], index: tuple[Any, ...]) -> bool:
+    return all(p is None or p == i for p, i in zip(pattern, index, strict=True))
+
+
+def _join(a: Any, b: Any) -> Any:
+    if a is ANY or b is ANY:
+        return ANY
+    values = (a.values if isinstance(a, OneOf) else {a}) | (
+        b.values if isinstance(b, OneOf) else {b}
+    )
+    if len(values) == 1:
+        return a
+    return OneOf(frozenset(values)) if len(values) <= _MOST_VALUES else ANY

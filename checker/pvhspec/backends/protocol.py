@@ -1,0 +1,73 @@
+"""What every backend is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from pvhspec.ir.ir import Operation
+
+__all__ = ["Call", "Finding", "Judgement", "Seen", "Verdict"]
+
+
+class Verdict(Enum):
+    """What can be said of a clause at an event."""
+
+    CONFORMS = "conforms"
+    VIOLATES = "violates"
+    UNSEEN = "cannot be seen"
+
+
+@dataclass(slots=True)
+class Seen:
+    """An event as backends take it: its fields by the names the specification uses.
+
+    A field that is missing from `fields` was not seen. `known` in the store's sense: a field is
+    a value, or a map with `get(index)` for fields that are maps.
+    """
+
+    kind: str
+    seq: int
+    origin: str | None
+    fields: dict[str, Any]
+    call: Call | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """What a hypercall event has beside its fields.
+
+    `ret` is the signed result, None if not seen. `before` and `after` are the bytes of the
+    caller's structure; `strayed` are addresses outside it whose bytes changed.
+    """
+
+    operation: Operation
+    ret: int | None
+    before: bytes | None
+    after: bytes | None
+    strayed: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Finding:
+    """Why something seen is not allowed: the clause, what was seen, and what was allowed."""
+
+    clause: str
+    seen: str
+    allowed: str
+    related: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Judgement:
+    """A clause at an event. `state` says what the verdict hangs on: cell, value, and where it
+    comes from."""
+
+    clause: str
+    verdict: Verdict
+    seq: int
+    origin: str | None = None
+    finding: Finding | None = None
+    state: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = field(default=())
