@@ -115,7 +115,9 @@ def wait(
     `look` is called now and then and returns a reason to stop, or "".
     """
     start = time.monotonic()
-    handle = os.pidfd_open(process.pid)
+    if process.poll() is not None:
+        return Ended(process.returncode, "", 0.0)
+    handle = os.pidfd_open(process.pid)  # it may end any moment now, but we have not waited for it
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)

@@ -20,7 +20,7 @@ VERSIONS = {"4.14": "bullseye", "4.17": "bookworm", "4.20": "trixie"}
 
 _RELEASE = re.compile(r"\d+\.\d+(\.\d+)?")
 _MAX_IMAGE = 64 << 20  # bytes, unpacked; Xen is about 3 MiB
-_MULTIBOOT = struct.pack("<I", 0x1BADB002)
+_MULTIBOOT_MAGIC = 0x1BADB002
 _MULTIBOOT_WITHIN = 8192  # bytes: the header lies in the first so many of the file
 _REMEDY = "give the hypervisor itself: xen-4.17-amd64.gz of a package, or xen/xen.gz of a build"
 
@@ -97,9 +97,19 @@ def _problem(data: bytes) -> str:
         return "it does not contain Xen's version text"
     if data[4:5] != b"\1":
         return "it is a 64-bit ELF file, as xen-syms is"
-    if _MULTIBOOT not in data[:_MULTIBOOT_WITHIN]:
+    if not _has_multiboot(data):
         return "it has no multiboot header"
     return ""
+
+
+def _has_multiboot(data: bytes) -> bool:
+    """Magic, flags and a checksum that makes the three sum to zero, 4-byte aligned."""
+    head = data[: min(len(data), _MULTIBOOT_WITHIN) // 4 * 4]
+    words = struct.unpack(f"<{len(head) // 4}I", head)
+    return any(
+        magic == _MULTIBOOT_MAGIC and (magic + flags + checksum) % (1 << 32) == 0
+        for magic, flags, checksum in zip(words, words[1:], words[2:], strict=False)
+    )
 
 
 def _keep(data: bytes, path: Path) -> None:
