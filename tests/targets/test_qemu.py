@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pvhspec.targets import MissingTool, Program, capture_qemu, capture_xen, probe, qemu
+from pvhspec.targets import (
+    MissingTool,
+    Program,
+    TargetError,
+    capture_qemu,
+    capture_xen,
+    probe,
+    qemu,
+)
 
 
 def _alive(pid: int) -> bool:
@@ -97,6 +105,15 @@ def test_nothing_is_left_behind_when_we_are_killed(tmp_path: Path, number: int) 
         parent.wait(10)
     time.sleep(0.1)
     assert not _alive(child)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(TargetError, match="cannot keep the files of a run"),
+        qemu.working_folder(tmp_path / "file" / "inside"),
+    ):
+        pass
 
 
 def test_qemus_own_complaint_is_found_among_its_warnings(tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ class Decoder:
 
     def msr(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         is_write, fault, index, value = wire.MSR.unpack(payload)
-        event: Event = {"kind": "msr", "op": "write" if is_write else "read", "index": hex(index)}
+        event: Event = {"kind": "msr", "width": self.width, "op": "write" if is_write else "read"}
+        event["index"] = hex(index)
         if is_write or not fault:
             event["value"] = hex(value)
         event["fault"] = bool(fault)

@@ -45,6 +45,7 @@ class Probe:
             "kind": "image",
             "entry": hex(self.entry),
             "note_size": self.note_size,
+            "relocatable": False,
             "segments": [[hex(address), size] for address, size in self.segments],
         }
 

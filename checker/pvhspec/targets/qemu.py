@@ -63,13 +63,23 @@ def version(program: str) -> tuple[str, str]:
 
 @contextmanager
 def working_folder(keep: Path | None) -> Iterator[Path]:
-    """A folder for one run's files: `keep`, made if need be and left, or a temporary one."""
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        yield keep.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="pvhspec-") as folder:
-        yield Path(folder)
+    """A folder for one run's files: `keep`, made if need be and left, or a temporary one.
+
+    A disk that is full or cannot be written comes out of it as a TargetError.
+    """
+    try:
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            yield keep.resolve()
+            return
+        with tempfile.TemporaryDirectory(prefix="pvhspec-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        where = error.filename or keep or tempfile.gettempdir()
+        raise TargetError(
+            f"cannot keep the files of a run: {where}: {error.strerror}",
+            "make room there, or set TMPDIR to another folder",
+        ) from None
 
 
 def _in_child() -> None:

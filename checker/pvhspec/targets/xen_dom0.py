@@ -44,6 +44,7 @@ def capture_xen(
     width: int = 32,
     vcpus: int = 1,
     outside: bool = True,
+    options: str = "",
     timeout: float = 30.0,
     keep: Path | None = None,
 ) -> Capture:
@@ -51,8 +52,9 @@ def capture_xen(
 
     `image` is a path (a Xen built by anyone, gzipped or not) or a release, "4.17"; `width` the
     probe's, 32 or 64; `vcpus` what Xen gives dom0; `outside` adds the hidden parts of the segment
-    registers at entry, which costs no time; `timeout` is in seconds of wall time; `keep` a folder
-    for the raw output. Raises TargetError (MissingTool, BadImage).
+    registers at entry, which costs no time; `options` are added to Xen's command line; `timeout`
+    is seconds of wall time; `keep` a folder for the raw output. Raises TargetError (MissingTool,
+    BadImage).
     """
     code = encode(program)
     program_path = qemu.find()
@@ -68,7 +70,9 @@ def capture_xen(
         (folder / "probe.elf").symlink_to(guest.path)
         for socket in ("gdb.sock", "qmp.sock"):
             (folder / socket).unlink(missing_ok=True)
-        command = _command(program_path, kernel, vcpus) + (list(view.OPTIONS) if outside else [])
+        command = _command(program_path, kernel, vcpus, options) + (
+            list(view.OPTIONS) if outside else []
+        )
         watch = _Watch(console)
         seen = []
         with qemu.running(command, folder) as process:
@@ -130,7 +134,7 @@ def _seen(
     return [{**event, "dom": 0}]
 
 
-def _command(program: str, kernel: Path, vcpus: int) -> list[str]:
+def _command(program: str, kernel: Path, vcpus: int, more: str) -> list[str]:
     # QEMU runs in `folder`: the names reach the guest's command lines, and must be alike always.
     modules = "probe.elf probe,program.bin program"
     options = (
@@ -143,7 +147,7 @@ def _command(program: str, kernel: Path, vcpus: int) -> list[str]:
         "-chardev", "file,id=out,path=guest.out",
         "-device", "isa-debugcon,iobase=0x402,chardev=out",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-        "-kernel", str(kernel.resolve()), "-initrd", modules, "-append", options,
+        "-kernel", str(kernel.resolve()), "-initrd", modules, "-append", options.strip(),
     ]  # fmt: skip
 
 
