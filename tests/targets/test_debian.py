@@ -28,6 +28,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(debian, "_KEYS", (tmp_path / "none", tmp_path / "keys"))
     return folder
 
 
@@ -56,10 +57,13 @@ def _apt(tools: Path, *, listed: str = LISTED, download: str = "touch xen.deb") 
 
 def test_mirrors_are_the_machines_own_for_another_release(tools: Path) -> None:
     _apt(tools)
+    keys = tools.parent / "keys"
+    keys.touch()
+    signed = f"[signed-by={keys}]"
     assert debian.mirrors(str(tools / "apt-get"), "trixie") == [
-        "deb http://mirror.example/debian-security/ trixie-security main\n",
-        "deb http://mirror.example/debian/ trixie main\n",
-        "deb http://mirror.example/debian/ trixie-updates main\n",
+        f"deb {signed} http://mirror.example/debian-security/ trixie-security main\n",
+        f"deb {signed} http://mirror.example/debian/ trixie main\n",
+        f"deb {signed} http://mirror.example/debian/ trixie-updates main\n",
     ]
 
 
@@ -72,6 +76,7 @@ def test_a_release_is_fetched_once(tools: Path) -> None:
     assert "Dir::State::Lists=" in calls
     (tools / "apt-get").unlink()
     assert xen.locate("4.20") == found
+    assert sorted(path.name for path in found.parent.iterdir()) == ["apt.lock", found.name]
 
 
 def test_no_mirror(tools: Path) -> None:
@@ -83,7 +88,7 @@ def test_no_mirror(tools: Path) -> None:
 
 def test_no_network(tools: Path) -> None:
     _apt(tools, download="echo 'E: Unable to locate package x' >&2; exit 100")
-    with pytest.raises(MissingTool, match="Unable to locate package"):
+    with pytest.raises(MissingTool, match="one source failed"):
         xen.locate("4.20")
 
 

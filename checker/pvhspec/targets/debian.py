@@ -25,6 +25,10 @@ _CODENAMES = "buster|bullseye|bookworm|trixie|forky|duke|sid|stable|oldstable|te
 _RELEASE = re.compile(rf"(?:{_CODENAMES})(-security|-updates)?")
 _ARCHIVE = re.compile(r"/debian(-security)?/?$")
 _TIME_LIMIT = 240  # seconds for one apt command
+#: The keys Debian signs with, where newer releases keep them; older apts trust them anyway.
+_KEYS = tuple(
+    Path(f"/usr/share/keyrings/debian-archive-keyring.{ending}") for ending in ("pgp", "gpg")
+)
 _BY_PATH = "or give the path of a Xen image instead of a release"
 
 
@@ -42,46 +46,46 @@ def fetch(release: str, package: str, member: str) -> bytes:
             "this machine's apt names no Debian mirror to fetch Xen from",
             f"add one to its sources, {_BY_PATH}",
         )
-    state = cache_dir() / "apt" / release
-    with _only_one(cache_dir() / "apt"):
-        options = _private(state, sources)
-        for folder in ("lists/partial", "cache/archives/partial"):
-            (state / folder).mkdir(parents=True, exist_ok=True)
+    kept = cache_dir()
+    with _only_one(kept), tempfile.TemporaryDirectory(dir=kept, prefix="apt-") as state:
+        folder = Path(state)
+        options = _private(folder, sources)
         # A source that fails is passed over here; whether the package can be had decides.
-        problem = _run([apt, *options, "update"], state)
-        with tempfile.TemporaryDirectory(dir=state) as folder:
-            problem = _run([apt, *options, "download", package], Path(folder)) or problem
-            found = list(Path(folder).glob("*.deb"))
-            if not found:
-                raise MissingTool(
-                    f"{package} of Debian {release} could not be fetched: {problem}",
-                    f"check the network and the mirror, {_BY_PATH}",
-                )
-            problem = _run([dpkg, "-x", str(found[0]), f"{folder}/tree"], Path(folder))
-            file = Path(folder) / "tree" / member
-            if not file.is_file():
-                raise TargetError(f"{package} of Debian {release} has no {member} {problem}")
-            return file.read_bytes()
+        update = _run([apt, *options, "update"], folder)
+        download = _run([apt, *options, "download", package], folder)
+        found = list(folder.glob("*.deb"))
+        if not found:
+            raise MissingTool(
+                f"{package} of Debian {release} could not be fetched: {update or download}",
+                f"check the network and the mirror, {_BY_PATH}",
+            )
+        unpack = _run([dpkg, "-x", str(found[0]), str(folder / "tree")], folder)
+        file = folder / "tree" / member
+        if not file.is_file():
+            raise TargetError(f"{package} of Debian {release} has no {member} {unpack}".strip())
+        return file.read_bytes()
 
 
 def mirrors(apt: str, release: str) -> list[str]:
     """Lines of a sources list for `release`, made from the machine's own Debian sources."""
     form = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
     listed = subprocess.run(
-        [apt, "indextargets", "--format", form, "Created-By: Packages"],
+        [apt, "indextargets", "--no-release-info", "--format", form, "Created-By: Packages"],
         capture_output=True, text=True, timeout=_TIME_LIMIT, check=False,
     ).stdout  # fmt: skip
-    lines = []
+    keys = next((f"[signed-by={path}] " for path in _KEYS if path.exists()), "")
+    lines = set()
     for line in listed.splitlines():
         uri, suite, component = line.split("|")
         found = _RELEASE.fullmatch(suite)
         if found and component == "main" and _ARCHIVE.search(uri):
-            lines.append(f"deb {uri} {release}{found[1] or ''} main\n")
-    return sorted(set(lines))
+            lines.add(f"deb {keys}{uri} {release}{found[1] or ''} main\n")
+    return sorted(lines)
 
 
 def _private(state: Path, sources: list[str]) -> list[str]:
-    state.mkdir(parents=True, exist_ok=True)
+    for part in ("lists/partial", "cache/archives/partial"):
+        (state / part).mkdir(parents=True, exist_ok=True)
     (state / "sources.list").write_text("".join(sources))
     settings = {
         "Dir::Etc::sourcelist": state / "sources.list",
@@ -119,7 +123,6 @@ def _run(command: list[str], folder: Path) -> str:
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Two runs at once fetch one after the other."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (folder / "apt.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
