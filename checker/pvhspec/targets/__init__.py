@@ -1,13 +1,28 @@
-"""Real hypervisors: boot one with the probe guest, run a program in it, bring the trace back."""
+"""Real hypervisors: boot one with the probe guest, run a program in it, bring the trace back.
+
+`capture_xen` and `capture_qemu` run a `Program` (its steps are in `pvhspec.targets.program`) and
+return a `Capture`; `locate_xen` finds or fetches a Xen image. What goes wrong is a `TargetError`.
+"""
 
 from __future__ import annotations
 
 from pvhspec.targets.capture import Capture
 from pvhspec.targets.errors import BadImage, MissingTool, TargetError
 from pvhspec.targets.program import Program
-from pvhspec.targets.pvh_boot import capture_qemu
+from pvhspec.targets.pvh_boot import MACHINES, capture_qemu
+from pvhspec.targets.xen import VERSIONS as XEN_VERSIONS
+from pvhspec.targets.xen import locate as locate_xen
 from pvhspec.targets.xen_dom0 import capture_xen
 
 __all__ = [
-    "BadImage", "Capture", "MissingTool", "Program", "TargetError", "capture_qemu", "capture_xen",
-]  # fmt: skip
+    "MACHINES",
+    "XEN_VERSIONS",
+    "BadImage",
+    "Capture",
+    "MissingTool",
+    "Program",
+    "TargetError",
+    "capture_qemu",
+    "capture_xen",
+    "locate_xen",
+]
