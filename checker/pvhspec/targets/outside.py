@@ -14,7 +14,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,11 @@ class _Stub:
         self._data = self._data[found.end() :]
         self._channel.sendall(b"+")
         return found[1].decode("latin-1")
+
+    def let_go(self) -> None:
+        """The guest goes on by itself; it may be at its end before the answer is acknowledged."""
+        with suppress(OSError, Lost):
+            self.ask("D")
 
     def memory(self, address: int, length: int) -> bytes:
         """Guest-physical memory (paging is off at entry); shorter where it is not there."""
@@ -149,7 +154,7 @@ def entry_events(
             stub, monitor = _Stub(to_stub), _Monitor(to_monitor)
             stub.ask("?")
             if stub.ask(f"Z1,{entry:x},1") != "OK":
-                stub.ask("D")
+                stub.let_go()
                 raise Lost("the debugger stub takes no hardware breakpoint")
             to_stub.settimeout(_LOOK_EVERY)
             stub.send("c")
@@ -160,7 +165,7 @@ def entry_events(
                 return [*(_memory_events(stub, seen) if memory else ()), seen]
             finally:
                 stub.ask(f"z1,{entry:x},1")
-                stub.ask("D")
+                stub.let_go()
     except (OSError, ValueError, struct.error) as error:
         raise Lost(f"no entry state from outside: {error}") from None
 
