@@ -13,17 +13,19 @@ from pvhspec.syntax.layout import WIDTH
 from pvhspec.syntax.parse import parse_module
 from tests.syntax.texts import (
     ACCEPT,
-    BLANK,
     SPEC,
     comments,
     name_of,
     respaced,
     spanless,
+    tokens,
     tree,
 )
 
 FILES = [*ACCEPT, *SPEC]
-few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(
+    max_examples=5, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def fmt(text: str, path: str = "a.abi") -> str:
@@ -34,41 +36,38 @@ def fmt(text: str, path: str = "a.abi") -> str:
 
 def module(body: str) -> str:
     """What a module's text after `module m` looks like when formatted."""
-    return fmt(f"module m\n{body}").removeprefix("module m\n").strip("\n")
+    return fmt(f"module a.m\n{body}").removeprefix("module a.m\n").strip("\n")
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 @few
-@given(data=st.data())
-def test_any_spacing_and_comments(path: Path, data: st.DataObject) -> None:
+@given(seed=st.integers(0, 1 << 32))
+def test_any_spacing_and_comments(path: Path, seed: int) -> None:
     original = path.read_text()
-    text = data.draw(respaced(original))
+    text = respaced(original, seed)
     once = fmt(text, str(path))
     assert fmt(once, str(path)) == once
     assert spanless(tree(once, str(path))) == spanless(tree(original, str(path)))
     assert comments(once) == comments(text)
-    assert all(
-        len(line) <= WIDTH for line in once.split("\n") if "#" not in line and ":" not in line
-    )
+    # only a comment, or a citation that is long by itself, may stand out
+    bare = [line for line in once.split("\n") if "#" not in line and "mented " not in line]
+    assert max(map(len, bare)) <= WIDTH
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-@few
-@given(data=st.data())
-def test_layout_depends_on_nothing_but_the_tree(path: Path, data: st.DataObject) -> None:
+def test_layout_depends_on_nothing_but_the_tree(path: Path) -> None:
     def lines(text: str) -> list[str]:
         return [line for line in fmt(text, str(path)).split("\n") if line]
 
-    bare = "\n".join(data.draw(respaced(path.read_text(), st.just(" "))).split("\n"))
-    again = data.draw(respaced(bare, BLANK))
-    assert lines(again) == lines(bare)
+    bare = " ".join(tokens(path.read_text()))
+    assert lines(respaced(bare, 1, comments=False)) == lines(bare)
 
 
 def test_comments_and_blank_lines_stay() -> None:
     text = """\
 # above the module
 
-module m  # the module
+module a.m  # the module
 
 # about A
 
@@ -108,7 +107,7 @@ def test_prose_is_cut_into_lines() -> None:
     assert lines[0] == "type A = u8"
     assert all(line.startswith('  "word') and line.endswith('"') for line in lines[1:])
     assert max(map(len, lines)) <= WIDTH
-    again, _ = parse_module("module m\n" + "\n".join(lines), "a")
+    again, _ = parse_module("module a.m\n" + "\n".join(lines), "a")
     assert again is not None
     assert isinstance(again.items[0], ast.TypeDecl)
     assert again.items[0].prose == words + "end"
@@ -168,19 +167,19 @@ def test_declarations_of_one_line_may_stand_together() -> None:
 
 
 def test_a_tree_alone_can_be_laid_out() -> None:
-    found, _ = parse_module("module m # gone\ntype A = u8", "a")
+    found, _ = parse_module("module a.m # gone\ntype A = u8", "a")
     assert found is not None
-    assert format_module(found) == "module m\n\ntype A = u8\n"
+    assert format_module(found) == "module a.m\n\ntype A = u8\n"
 
 
 def test_errors_are_given_back() -> None:
-    result, errors = format_text("module m\ntype", "a.abi")
+    result, errors = format_text("module a.m\ntype", "a.abi")
     assert result is None
     assert errors
 
 
 def test_what_would_change_the_text_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formatter, "format_module", lambda *_: "module n\n")
-    result, errors = format_text("module m", "a.abi")
+    monkeypatch.setattr(formatter, "format_module", lambda *_: "module a.n\n")
+    result, errors = format_text("module a.m", "a.abi")
     assert result is None
     assert [e.code for e in errors] == ["PVH190"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
-
-from hypothesis import strategies as st
 
 from pvhspec import _data
 from pvhspec.syntax import ast
@@ -22,7 +21,7 @@ SPEC = sorted(_data.spec_dir().rglob("*.abi"))
 # A token, or a run of strings: only there may blanks and comments stand between.
 _TOKEN = re.compile(
     r'"[^"\n]*"|after\s+success|[a-z][a-z0-9]*:[A-Za-z0-9_./+-]+|[0-9]+\.[0-9]+(?:\.[0-9]+)?'
-    r"|[A-Za-z0-9_]+|:=|==|!=|<=|>=|<<|>>|=>|->|\.\.|[^\sA-Za-z0-9_]"
+    r"|[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*|[A-Za-z0-9_]+|:=|==|!=|<=|>=|<<|>>|=>|->|\.\.|[^\sA-Za-z0-9_]"
 )
 _COMMENT = re.compile(r'("[^"\n]*")|#[^\n]*')
 
@@ -53,24 +52,19 @@ def tokens(text: str) -> list[str]:
     return [" ".join(t.split()) if t.startswith("after") else t for t in _TOKEN.findall(bare)]
 
 
-BLANK = st.sampled_from([" ", " ", "  ", "\n", "\n", "\n\n", "\n\n\n", "\t", "\r\n"])
-COMMENT = st.sampled_from(["# a", "#b", "## c #", '# "d', "#", "# :="])
-BETWEEN = st.one_of(
-    BLANK,
-    BLANK,
-    BLANK,
-    st.tuples(BLANK, COMMENT, st.just("\n"), BLANK).map("".join),
-)
+BLANKS = [" ", " ", "  ", "\n", "\n", "\n\n", "\n\n\n", "\t", "\r\n"]
+COMMENTS = ["# a", "#b", "## c #", '# "d', "#", "# :="]
 
 
-@st.composite
-def respaced(draw: st.DrawFn, text: str, between: st.SearchStrategy[str] = BETWEEN) -> str:
-    """The same tokens with other blanks, and comments, between them; prose cut anew."""
+def respaced(text: str, seed: int, comments: bool = True) -> str:
+    """The same tokens with other blanks, and comments, between them."""
+    random = Random(seed)
+    often = random.choice([0.02, 0.3]) if comments else 0
     parts: list[str] = []
-    found = tokens(text)
-    gaps = draw(st.lists(between, min_size=len(found), max_size=len(found)))
-    for token, gap in zip(found, gaps, strict=True):
-        parts += [token, gap]
+    for token in tokens(text):
+        parts += [token, random.choice(BLANKS)]
+        if random.random() < often:
+            parts += [random.choice(COMMENTS), "\n", random.choice(BLANKS)]
     return "".join(parts)
 
 

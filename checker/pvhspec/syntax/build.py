@@ -479,7 +479,7 @@ class Builder(Transformer[Token, Any]):
         return ast.BitRule(_span(meta), c[0], None)
 
     def others_are(self, meta: Meta, c: Children) -> ast.BitRule:
-        value = ast.Number(_span(meta), _int(c[0]), str(c[0]))
+        value = ast.Number(_name(c[0]).span, _int(c[0]), str(c[0]))
         return ast.BitRule(_span(meta), None, value)
 
     def others_undefined(self, meta: Meta, c: Children) -> ast.BitRule:

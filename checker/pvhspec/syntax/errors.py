@@ -15,8 +15,9 @@ from lark.exceptions import UnexpectedInput
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from pvhspec.diagnostics import Diagnostic, code
+from pvhspec.syntax.forms import CLAUSE_WORDS, ITEM_WORDS, MANIFEST_WORDS
 from pvhspec.syntax.mistakes import mistake
-from pvhspec.syntax.spot import CLAUSE_WORDS, ITEM_WORDS, MANIFEST_WORDS, Spot, spot
+from pvhspec.syntax.spot import Spot, spot
 
 __all__ = ["MOST_ERRORS", "all_errors", "too_deep", "tree_too_deep"]
 
@@ -26,7 +27,12 @@ MOST_ERRORS = 30
 MOST_DEPTH = 100
 
 # Where the parser may go on: the first word of a line, and where brackets open and close.
-_STEP = re.compile(r'"[^"\n]*"|#[^\n]*|[{}]|^[ \t]*([A-Za-z]+)\b', re.MULTILINE)
+_STEP = re.compile(
+    r'"[^"\n]*"|#[^\n]*|[{}]'
+    r"|^[ \t]*(?:(?P<NAME>[A-Za-z_][\w.]*(?:\[[^\n\]]*\])*(?=[ \t]*:?==?[ \t]))"
+    r"|(?P<INT>[0-9]\w*)\b|(?P<word>[A-Za-z]+)\b)",
+    re.MULTILINE,
+)
 _BRACKET = re.compile(r'"[^"\n]*"|#[^\n]*|[({\[\]})]')
 _STARTS = ITEM_WORDS | MANIFEST_WORDS
 _FIRST = {
@@ -140,17 +146,26 @@ def _steps(text: str, offset: int) -> Iterator[tuple[int, str, int]]:
     Clauses of this block and of those around it, ends of them, and the next declaration.
     """
     depth = closed = 0
-    for match in _STEP.finditer(text, offset):
-        word = match.group(1)
-        if word is not None:
-            at = match.start(1)
-            if (at == match.start() and word in _STARTS) or (depth == 0 and word in CLAUSE_WORDS):
+    begin = text.rfind("\n", 0, offset) + 1
+    if text[begin:offset].strip():
+        begin = offset
+    for match in _STEP.finditer(text, begin):
+        kind, sign = match.lastgroup, match.group()
+        if kind == "word":
+            at, word = match.start(kind), match.group(kind)
+            if at == match.start() and word in _STARTS:
                 yield at, word, closed
-        elif match.group() == "{":
+            elif depth == 0 and word in CLAUSE_WORDS:
+                yield at, word, closed
+                yield at, "NAME", closed
+        elif kind is not None:
+            if depth == 0 and match.start(kind) > offset:
+                yield match.start(kind), kind, closed
+        elif sign == "{":
             depth += 1
-        elif match.group() == "}" and depth:
+        elif sign == "}" and depth:
             depth -= 1
-        elif match.group() == "}":
+        elif sign == "}":
             yield match.start(), "}", closed
             closed += 1
 
@@ -166,7 +181,8 @@ def _unwind(parser: InteractiveParser, terminal: str, brace: str, kept: int | No
     accepts: Callable[[], set[str]] = parser.accepts
     depth = sum(getattr(value, "type", "") == brace for value in values)
     while len(states) > 1 and (kept is None or depth >= kept):
-        here = kept is None or depth == kept
+        last = getattr(values[-1], "type", brace)  # not in the middle of something
+        here = kept is None or (depth == kept and last == brace)
         if here and terminal in choices() and terminal in accepts():
             return True
         states.pop()

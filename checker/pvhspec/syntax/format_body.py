@@ -21,6 +21,7 @@ from pvhspec.syntax.layout import (
     LINE,
     WIDTH,
     Doc,
+    Either,
     Group,
     Nest,
     cat,
@@ -91,18 +92,19 @@ def _statement(s: ast.Statement) -> Doc:
         case ast.CallEffect(name=name, args=args):
             return cat(name.text, args_doc("(", args, ")"))
         case ast.If(test=test, yes=yes, no=no):
+            if no is None:
+                return _guarded("if ", expr_doc(test), yes)
             then = cat(_opening("if ", expr_doc(test)), block(statements(yes)))
-            return then if no is None else cat(then, " else ", block(statements(no)))
+            return cat(then, " else ", block(statements(no)))
         case ast.Match(value=value, arms=arms):
             patterns = [render(pattern_doc(a.pattern))[0].text for a in arms]
-            if all(map(_short, arms)):
+            if all(_short(a.body) for a in arms):
                 patterns = _aligned(patterns)
             rows = [_arm(*row) for row in zip(patterns, arms, strict=True)]
             return cat(_opening("match ", expr_doc(value)), block(rows))
         case ast.ForAll(params=params, test=test, body=body):
             where = Nest(cat(LINE, "where ", Nest(expr_doc(test))))
-            head = _opening("for all ", cat(Nest(params_doc(params)), Group(where)))
-            return cat(head, block(statements(body)))
+            return _guarded("for all ", cat(Nest(params_doc(params)), Group(where)), body)
         case ast.ClauseBlock(name=name, prose=prose, tail=tail, body=body):
             return head_doc(f"clause {name.text}", prose, tail, body=block(statements(body)))
         case ast.Ensure(name=name, prose=prose, test=test, tail=tail):
@@ -116,16 +118,23 @@ def _opening(word: str, doc: Doc) -> Doc:
     return Group(cat(word, Nest(doc), LINE))
 
 
-def _short(arm: ast.Arm) -> bool:
-    """Whether an arm may be on one line."""
-    return not arm.body or (
-        len(arm.body) == 1 and isinstance(arm.body[0], ast.Assign | ast.CallEffect)
-    )
+def _short(body: Sequence[ast.Statement]) -> bool:
+    """Whether a block may be on the line of what it belongs to."""
+    return not body or (len(body) == 1 and isinstance(body[0], ast.Assign | ast.CallEffect))
+
+
+def _guarded(word: str, doc: Doc, body: Sequence[ast.Statement]) -> Doc:
+    """A block that stands under a condition: on one line with it if it is short."""
+    long = cat(_opening(word, doc), block(statements(body)))
+    if not body or not _short(body):
+        return long
+    short = cat(word, doc, " { ", *statements(body), " }")
+    return Either(short, long)
 
 
 def _arm(pattern: str, arm: ast.Arm) -> Doc:
     rows = statements(arm.body)
-    if rows and _short(arm):
+    if rows and _short(arm.body):
         return Group(cat(f"{pattern} -> ", "{", Nest(cat(LINE, rows[0])), LINE, "}"))
     return cat(f"{pattern} -> ", block(rows))
 
@@ -217,7 +226,7 @@ def _call_item(item: ast.CallItem) -> Doc:
         case ast.Success():
             return _success(item)
         case ast.Always(prose=prose, tail=tail, body=body):
-            return head_doc("always", prose, tail, body=block(statements(body)))
+            return head_doc(_titled("always", prose), None, tail, body=block(statements(body)))
         case _:
             assert_never(item)
 
@@ -243,9 +252,10 @@ def _errors(errors: Sequence[ast.ErrorClause]) -> list[Doc]:
 
 def _error(e: ast.ErrorClause, errno: str, name: str) -> Doc:
     cause = cat("when ", Nest(expr_doc(e.test))) if e.test else "maybe"
-    before = gates_text(e.gates) + (" after success" if e.after_success else "")
-    if before:
-        cause = cat(f"{before.strip()} ", cause)
+    if e.after_success:
+        cause = cat("after success ", cause)
+    if e.gates:
+        cause = Group(cat(gates_text(e.gates), LINE, cause))
     cites = [Nest(cat(HARD, c)) for c in cite_docs(e.cites)]
     head = f"error {errno} {name}"
     if e.prose is None:
@@ -262,8 +272,12 @@ def _success(s: ast.Success) -> Doc:
         value = "any" if s.returns.value is None else expr_doc(s.returns.value)
         parts.append(cat("returns ", Nest(value)))
     broken = bool(s.chooses) or (s.prose is not None and bool(parts))
-    head = "success" if s.prose is None else cat("success", prose_doc(s.prose))
+    head = _titled("success", s.prose)
     return head_doc(head, None, s.tail, parts, body=block(statements(s.body)), broken=broken)
+
+
+def _titled(word: str, prose: str | None) -> Doc:
+    return word if prose is None else cat(word, prose_doc(prose))
 
 
 def _choose(c: ast.Choose) -> Doc:

@@ -10,7 +10,6 @@ from pvhspec.syntax.layout import (
     HARD,
     ITEM,
     LINE,
-    WIDTH,
     Doc,
     Group,
     Nest,
@@ -107,17 +106,14 @@ def head_doc(
 
 
 def table(rows: Sequence[tuple[Doc, str | None]]) -> list[Doc]:
-    """Rows with a column of prose where all of it fits beside them."""
+    """Rows with a column of prose beside them, where it fits; else it has lines of its own."""
     widths = [flat_width(row) for row, _ in rows]
-    column = max((w for w, (_, prose) in zip(widths, rows, strict=True) if prose), default=0)
-    room = WIDTH - 8 - column
-    aligned = column <= _COLUMN and all(len(p) + 3 <= room for _, p in rows if p)
+    titled = [w for w, (_, prose) in zip(widths, rows, strict=True) if prose]
+    column = max((w for w in titled if w <= _COLUMN), default=0)
     docs: list[Doc] = []
     for width, (row, prose) in zip(widths, rows, strict=True):
         if prose is None:
             docs.append(row)
-        elif aligned:
-            docs.append(cat(row, " " * (column - width + 1), f'"{prose}"'))
         else:
-            docs.append(Group(cat(row, Nest(cat(LINE, Prose(prose))))))
+            docs.append(cat(row, " " * max(column - width, 0), prose_doc(prose)))
     return docs

@@ -22,6 +22,7 @@ __all__ = [
     "Break",
     "Cat",
     "Doc",
+    "Either",
     "Group",
     "Line",
     "Nest",
@@ -82,13 +83,21 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Either:
+    """`short` if it fits on this line, else `long`."""
+
+    short: Doc
+    long: Doc
+
+
+@dataclass(frozen=True, slots=True)
 class Prose:
     """Words for a reader: one string literal, or as many as are needed, each on its own line."""
 
     text: str
 
 
-Doc: TypeAlias = str | Break | Cat | Nest | Align | Group | Prose
+Doc: TypeAlias = str | Break | Cat | Nest | Align | Group | Either | Prose
 
 
 def cat(*parts: Doc) -> Doc:
@@ -148,6 +157,9 @@ def render(doc: Doc, indent: int = 0) -> list[Line]:
                 room = WIDTH - at - len(text)
                 fits = flat or (not broken and _fits(room, inner, work))
                 work.append((depth, fits, inner))
+            case Either(short, long):
+                fits = flat or _fits(WIDTH - at - len(text), short, work)
+                work.append((depth, fits, short if fits else long))
             case Prose(words):
                 if flat:
                     text += f'"{words}"'
@@ -191,6 +203,8 @@ def _flat(stack: list[Doc]) -> Iterator[str | None]:
                 if broken:
                     yield None
                 stack.append(inner)
+            case Either(short):
+                stack.append(short)
             case Prose(words):
                 yield f'"{words}"'
             case Break(how):
@@ -218,6 +232,8 @@ def _fits(room: int, doc: Doc, rest: list[_Work]) -> bool:
                     stack.extend(reversed(parts))
                 case Nest(inner) | Align(inner) | Group(inner):
                     stack.append(inner)
+                case Either(short):
+                    stack.append(short)
                 case Prose(words):
                     room -= len(words) + 2 if flat else 2
                 case Break(how):
