@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pvhspec.diagnostics import code
 from pvhspec.names.symbols import Scope, Symbols
 from pvhspec.syntax import ast
+from pvhspec.types import layout
 from pvhspec.types.types import BOOL, BitsType, EnumType, Type, VariantInfo
 
 __all__ = ["Struct", "StructField", "TypeTable", "fold"]
@@ -48,6 +49,13 @@ class Struct:
     def field(self, name: str) -> StructField | None:
         """A field by name, or None."""
         return next((f for f in self.fields if f.name == name), None)
+
+    def laid_out(self) -> layout.Struct:
+        """Where its fields are, without the text of the conditions under which they are there."""
+        fields = (
+            layout.StructField(f.name, f.type, f.offset, f.size, f.count) for f in self.fields
+        )
+        return layout.Struct(self.name, self.size, tuple(fields))
 
 
 def fold(expr: ast.Expr | None, scope: Scope) -> int | None:

@@ -97,7 +97,7 @@ class _Lowering:
                     v.name.text: i if v.value is None else v.value for i, v in enumerate(variants)
                 }
             case ast.StructDecl(name=name):
-                spec.structs[name.text] = types.struct(name, scope)
+                spec.structs[name.text] = types.struct(name, scope).laid_out()
             case ast.ConstDecl(value=value, type=type_):
                 fit(value, self._env(scope), types.of(type_, scope))
             case ast.ContextDecl(name=name, type=type_):
