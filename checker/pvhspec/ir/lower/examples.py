@@ -92,7 +92,9 @@ def _event(
     else:
         why = f"{name} is neither an operation nor an event"
         raise scope.stop(NO_STEP, step.name.span, why, closest(name, [*operations, *events]))
-    for context_name in ("caller", "current", "width", "cpl", "readable", "writable"):
+    symbols = scope.symbols.by_name.items()
+    contexts = [n for n, symbol in symbols if isinstance(symbol.decl, ast.ContextDecl)]
+    for context_name in (*contexts, "cpl", "readable", "writable"):
         if context_name not in kinds:
             kinds[context_name] = ((), _context_type(context_name, env))
     values = tuple(_bind(b, kinds, name, env) for b in step.fields)
