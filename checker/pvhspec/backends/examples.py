@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.memory import MemoryImage
 from pvhspec.backends.protocol import Call, Judgement, Seen, Verdict
 from pvhspec.ir.ir import Example, ExampleStep, Operation, Spec
 
@@ -40,14 +42,27 @@ def run_example(spec: Spec, example: Example) -> Result:
     machine = Machine(spec, example.version, example.mode)
     operations = {o.name: o for o in spec.operations}
     found: list[Judgement] = []
+    memory = MemoryImage()
     for seq, step in enumerate(example.steps):
         if step.kind == "given":
             for name, index, value in step.values:
                 machine.store.write(name, index, value)
+        elif step.kind == "mem":
+            _remember(step, memory)
         else:
-            found += machine.feed(_seen(spec, example, step, seq, operations.get(step.kind)))
+            seen = _seen(spec, example, step, seq, operations.get(step.kind))
+            seen.fields["memory"] = memory
+            found += machine.feed(seen)
     broken = list(dict.fromkeys(j.clause for j in found if j.verdict is Verdict.VIOLATES))
     return Result(example, tuple(found), _wrong(example, broken, found))
+
+
+def _remember(step: ExampleStep, memory: MemoryImage) -> None:
+    """`mem(gpa = …, word[i] = …)`: guest memory in 32-bit words."""
+    base = next((v for name, _, v in step.values if name == "gpa"), 0)
+    for name, index, value in step.values:
+        if name == "word" and isinstance(base, int) and isinstance(value, int):
+            memory.add(base + 4 * index[0], value.to_bytes(4, "little"))
 
 
 def _wrong(example: Example, broken: list[str], found: list[Judgement]) -> str | None:
@@ -72,7 +87,7 @@ def _seen(spec: Spec, example: Example, step: ExampleStep, seq: int, op: Operati
     major, minor = example.version[:2]
     fields: dict[str, Any] = {
         "caller": 0, "current": 0, "width": 64, "cpl": 0, "readable": True, "writable": True,
-        "release": major << 16 | minor,
+        "release": major << 16 | minor, "in_64": True,
     }  # fmt: skip
     for name, index, value in step.values:
         if index:
@@ -83,8 +98,15 @@ def _seen(spec: Spec, example: Example, step: ExampleStep, seq: int, op: Operati
     for name, kinds, _ in event.fields if event else ():
         if kinds:
             fields.setdefault(name, _Table())
+    if step.kind == "hypercall":
+        args = [fields["arg"].get((n,)) for n in range(6)] if fields.get("arg") else []
+        dispatch = Dispatch(spec, example.version, example.mode)
+        op = dispatch.operation(int(fields.get("nr", 0)), args)
     if op is None:
         return Seen(step.kind, seq, None, fields)
+    fields["nr"] = op.number if op.number is not None else fields.get("nr")
+    if step.result is not None:
+        fields["ret"] = step.result & (1 << 64) - 1
     for name, value in step.outs:
         fields[f"out.{name}"] = value
     return Seen("hypercall", seq, None, fields, Call(op, step.result, None, None))

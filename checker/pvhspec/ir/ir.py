@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pvhspec.names.gates import Gate, Version
-from pvhspec.types.layout import Struct, StructField
+from pvhspec.types.layout import Struct
 from pvhspec.types.types import BitsType, Type
 
 __all__ = [
+    "OWN_RANK",
     "Authority",
     "Cell",
     "Choice",
@@ -51,7 +52,6 @@ __all__ = [
     "Spec",
     "State",
     "Struct",
-    "StructField",
     "Update",
     "Value",
     "Var",
@@ -62,7 +62,7 @@ Value: TypeAlias = "bool | int | tuple[object, ...]"
 Authority = Literal["documented", "implemented"]
 
 
-# ---- expressions ----------------------------------------------------------------------------------
+# ---- expressions --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ Expr: TypeAlias = (
 )
 
 
-# ---- clauses ------------------------------------------------------------------------------------------
+# ---- clauses ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +256,10 @@ class Error:
     when: Expr | None
     rank: int
     after_success: bool
+
+
+# Errors of an operation itself have this rank or more. What it inherits has less: not reached.
+OWN_RANK = 2000
 
 
 @dataclass(frozen=True, slots=True)

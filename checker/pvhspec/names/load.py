@@ -9,11 +9,12 @@ from pvhspec.diagnostics import Diagnostic, code
 from pvhspec.names.report import Reporter
 from pvhspec.syntax import ast
 from pvhspec.syntax.parse import parse_manifest, parse_module
+from pvhspec.syntax.source import read_text
 
 __all__ = ["Sources", "load"]
 
-NO_MANIFEST = code("PVH201", "The folder holds no manifest, or one that cannot be read.")
-NO_MODULE = code("PVH202", "The manifest names a module whose file cannot be read.")
+NO_MANIFEST = code("PVH201", "The folder holds no manifest.")
+NO_MODULE = code("PVH202", "The manifest names a module that has no file.")
 UNLISTED = code("PVH203", "A .abi file is not named by the manifest.")
 WRONG_NAME = code("PVH204", "The module line does not say what the file's place says.")
 BAD_IMPORT = code("PVH205", "An import names no module, or one that comes later.")
@@ -35,24 +36,29 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
     usable (an unlisted file, a wrong import) come back beside it.
     """
     path = folder / "pvh.abi"
-    text = _read(path)
+    if not path.is_file():
+        why = f"{folder} holds no pvh.abi"
+        return None, [Diagnostic(NO_MANIFEST, why, "give the folder of a specification")]
+    text, errors = read_text(path)
     if text is None:
-        why = f"{path} cannot be read"
-        return None, [Diagnostic(NO_MANIFEST, why, "give a folder that holds a pvh.abi")]
+        return None, errors
     manifest, errors = parse_manifest(text, str(path))
     if manifest is None:
         return None, errors
-    texts = {str(path): text.splitlines()}
+    texts = {str(path): text.split("\n")}
     report = Reporter(texts)
     listed = [n for i in manifest.items if isinstance(i, ast.ModulesDecl) for n in i.names]
     modules: list[ast.Module] = []
     for name in listed:
         file = folder.joinpath(*name.text.split(".")).with_suffix(".abi")
-        text = _read(file)
-        if text is None:
-            report.error(NO_MODULE, str(path), name.span, f"{file} cannot be read")
+        if not file.is_file():
+            report.error(NO_MODULE, str(path), name.span, f"there is no {file}")
             continue
-        texts[str(file)] = text.splitlines()
+        text, unreadable = read_text(file)
+        if text is None:
+            errors += unreadable
+            continue
+        texts[str(file)] = text.split("\n")
         module, found = parse_module(text, str(file))
         errors += found
         if module is not None:
@@ -80,10 +86,3 @@ def _check_module(
         if name.text not in before:
             why = f"no module {name.text} comes before this one in pvh.abi"
             report.error(BAD_IMPORT, module.path, name.span, why)
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None

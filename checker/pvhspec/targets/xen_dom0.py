@@ -34,6 +34,7 @@ _CPU = "EPYC,-monitor"
 #: Console lines after which Xen will not go on by itself.
 _CRASH = re.compile(r"\(XEN\).*(?:Triple fault|Panic on CPU|Hardware Dom0 crashed|FATAL TRAP)")
 _HALTED = re.compile(r"\(XEN\) (Hardware Dom0 (?:halted|shutdown): .*)\n")
+_PIRQS = re.compile(r"d0 has maximum (\d+) PIRQs")
 _VERSION = re.compile(r"Xen version (\d+\.\d+(?:\.\d+)?).*")
 
 
@@ -108,7 +109,7 @@ def capture_xen(
         "clock": "tsc",
         "from_boot": True,
         "complete": {"events": True, "args": True, "results": True, "memory": True},
-        "given": _given(vcpus),
+        "given": _given(vcpus, text),
     }
     return Capture(header, events, text, time.monotonic() - start)
 
@@ -172,11 +173,21 @@ def _ending(console: str) -> tuple[str, str]:
     return "", ""
 
 
-def _given(vcpus: int) -> dict[str, Any]:
-    """What is true of a lone dom0 from the start."""
+def _given(vcpus: int, console: str) -> dict[str, Any]:
+    """What is true of a lone dom0 from the start, some of it told by Xen on its console.
+
+    Xen creates dom0 without a port limit of its own, attaches no port to it, and nobody is there
+    to pause it.
+    """
     exists = {"*": False} | {f"0,{vcpu}": True for vcpu in range(vcpus)}
-    return {
+    given: dict[str, Any] = {
         "domain_exists": {"*": False, "0": True},
         "domain_privileged": {"*": False, "0": True},
+        "domain_paused": {"*": False},
         "vcpu_exists": exists,
+        "max_evtchn_port": {"0": 0x7FFFFFFF},
+        "xen_attached": {"*": False},
     }
+    if pirqs := _PIRQS.search(console):
+        given["nr_pirqs"] = {"0": int(pirqs[1])}
+    return given

@@ -30,7 +30,7 @@ _Encode: TypeAlias = Callable[[Any], Any]
 def encode_event(event: Event) -> dict[str, Any]:
     """The JSON object of an event, its keys in the order of the schema."""
     obj: dict[str, Any] = {"kind": event.kind, "seq": event.seq}
-    for name in ("ts", "dom", "vcpu", "origin"):
+    for name in ("ts", "dom", "vcpu", "origin", "step"):
         value = getattr(event, name)
         if value is not None:
             obj[name] = value

@@ -25,6 +25,7 @@ class Event(NamedTuple):
     dom: int | None = None
     vcpu: int | None = None
     origin: str | None = None
+    step: int | None = None
 
     def get(self, name: str) -> Any:
         """The field, or None where it is unknown."""

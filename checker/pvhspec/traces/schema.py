@@ -140,6 +140,7 @@ COMMON: tuple[Field, ...] = (
     Field("dom", _U32),
     Field("vcpu", _U32),
     Field("origin", Text()),
+    Field("step", _U32),
 )
 
 KINDS: Mapping[str, Kind] = {
@@ -169,6 +170,7 @@ KINDS: Mapping[str, Kind] = {
             (
                 Field("entry", _X64),
                 Field("note_size", _U32),
+                Field("relocatable", Flag()),
                 Field("segments", Rows((Field("gpa", _X64), Field("size", _X64)))),
             ),
         ),
@@ -176,6 +178,7 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             "msr",
             (
+                _WIDTH,
                 Field("op", Choice(("read", "write")), required=True),
                 Field("index", _X32),
                 Field("value", _X64),
@@ -212,10 +215,15 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             "store",
             (
+                _WIDTH,
                 Field("what", Choice(_SHARED_WORDS), required=True),
                 Field("index", _U32),
                 Field("value", _X64),
             ),
+        ),
+        Kind(
+            "hypercall_page",
+            (_VIEW, Field("gpa", _X64, required=True), Field("bytes", Bytes(), required=True)),
         ),
         Kind("interruptible", ()),
         Kind("upcall", (Field("vector", _U32),)),

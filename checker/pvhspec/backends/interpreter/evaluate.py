@@ -118,7 +118,7 @@ class Compiler:
             case _:
                 assert_never(node)
 
-    # ---- reading ----------------------------------------------------------------------------------
+    # ---- reading -------------------------------------------------------------------------------
 
     def _cell(self, state: str, indices: list[Fn], type_: Type) -> Fn:
         if len(indices) == 1:
@@ -177,7 +177,7 @@ class Compiler:
         p_type: Type = BitsType(64)
         return part
 
-    # ---- operators -----------------------------------------------------------------------------------
+    # ---- operators -----------------------------------------------------------------------------
 
     def _op(self, node: Op) -> Fn:
         parts = [self.expr(a) for a in node.args]

@@ -12,9 +12,9 @@ from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.explain import cells_shown, instance_shown
 from pvhspec.backends.interpreter.initial import initial_store
 from pvhspec.backends.interpreter.obligation import Debts
-from pvhspec.backends.interpreter.observation import Requirement, Watcher
+from pvhspec.backends.interpreter.observation import MOST_OPEN, Requirement, Watcher
 from pvhspec.backends.interpreter.operation import Outcome, Stepper
-from pvhspec.backends.interpreter.path import Explored, explore
+from pvhspec.backends.interpreter.path import Explored, Path, explore
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.backends.protocol import Call, Finding, Judgement, Seen, Verdict
 from pvhspec.ir.ir import Operation, Spec
@@ -71,7 +71,7 @@ class Machine:
         """Obligations that were still open at the end: clause, and the event that opened it."""
         return self._debts.open()
 
-    # ---- hypercalls ----------------------------------------------------------------------------------
+    # ---- hypercalls ----------------------------------------------------------------------------
 
     def _stepper(self, op: Operation) -> Stepper:
         if op.id not in self._steppers:
@@ -89,6 +89,7 @@ class Machine:
         if not found.ways:
             path, why = found.failed[0]
             state = cells_shown(path, self.spec, self.store)
+            self._doubt(path)
             self._resume(stepper, seen, call)
             if why.clause not in self._disregard:
                 yield Judgement(why.clause, Verdict.VIOLATES, seen.seq, seen.origin, why, state)
@@ -132,6 +133,12 @@ class Machine:
         else:
             self._lose(call.operation)
 
+    def _doubt(self, path: Path) -> None:
+        """What a violation contradicts may not be so: the cells it hangs on are unknown now."""
+        for state, index in path.cells:
+            if not self.spec.states[state].given:
+                self.store.write(state, index, ANY)
+
     def _lose(self, op: Operation) -> None:
         for target in {u.target for u in (*op.updates, *op.always)}:
             if not target.startswith("out."):
@@ -168,7 +175,7 @@ class Machine:
         elif op.struct is not None:
             yield Judgement(op.frame, Verdict.CONFORMS, seen.seq, seen.origin)
 
-    # ---- other events ---------------------------------------------------------------------------------
+    # ---- other events --------------------------------------------------------------------------
 
     def _watch(self, seen: Seen, watcher: Watcher) -> Iterator[Judgement]:
         applies = watcher.applies(self.store, seen.fields)
@@ -191,13 +198,17 @@ class Machine:
 
     def _required(self, seen: Seen, requirement: Requirement) -> Judgement:
         worst = Judgement(requirement.clause, Verdict.CONFORMS, seen.seq, seen.origin)
+        left_open = 0
         for instance in requirement.instances(self.store, seen.fields):
+            if not instance.certain and instance.possible:
+                left_open += 1
+                if left_open > MOST_OPEN:
+                    break
             if not instance.possible:
                 path = instance.explored.ways[0][0]
                 state = cells_shown(path, self.spec, self.store)
                 finding = instance_shown(self.spec, requirement.clause, seen, path, instance.values)
-                for key in path.cells:
-                    self.store.write(*key, ANY)
+                self._doubt(path)
                 if worst.verdict is not Verdict.VIOLATES:
                     worst = Judgement(
                         requirement.clause, Verdict.VIOLATES, seen.seq, seen.origin, finding, state

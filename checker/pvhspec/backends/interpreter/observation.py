@@ -8,13 +8,17 @@ from functools import partial
 from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
-from pvhspec.backends.interpreter.path import Explored, Path, explore
+from pvhspec.backends.interpreter.path import Explored, Path, TooMuch, explore
 from pvhspec.backends.interpreter.quantify import Plan
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.updates import Writer
+from pvhspec.backends.interpreter.values import is_large
 from pvhspec.ir.ir import Expr, Observation, Op, Quant
 
-__all__ = ["Instance", "Requirement", "Watcher"]
+__all__ = ["MOST_OPEN", "MOST_WAYS", "Instance", "Requirement", "Watcher"]
+
+MOST_WAYS = 16  # ways one instance of a requirement is looked at
+MOST_OPEN = 16  # instances of one requirement that are left open before the rest is, too
 
 
 @dataclass(slots=True)
@@ -62,7 +66,8 @@ class Requirement:
         """Every instance that makes a difference."""
         scratch = Path(store, inputs, [])
         for values in self._values(scratch, 0):
-            yield Instance(values, explore(store, inputs, partial(self._run, values)))
+            found = explore(store, inputs, partial(self._run, values), MOST_WAYS)
+            yield Instance(values, found)
 
     def _values(self, scratch: Path, depth: int) -> Iterator[dict[str, Any]]:
         if depth == len(self._plans):
@@ -77,7 +82,10 @@ class Requirement:
         path.vars.update(values)
         if not all(path.decide(g(path)) for g in self._guards):
             return True
-        return path.decide(self._test(path))
+        truth = path.resolve(self._test(path))
+        if not isinstance(truth, bool) and is_large(truth):
+            raise TooMuch
+        return path.decide(truth)
 
 
 def _under_quantifier(node: Op) -> bool:

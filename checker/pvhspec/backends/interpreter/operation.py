@@ -13,7 +13,7 @@ from pvhspec.backends.interpreter.quantify import Samples
 from pvhspec.backends.interpreter.updates import Writer
 from pvhspec.backends.interpreter.values import Sym, equal, is_known
 from pvhspec.backends.protocol import Call, Finding
-from pvhspec.ir.ir import Choice, Error, Operation, Update, Var
+from pvhspec.ir.ir import OWN_RANK, Choice, Error, Operation, Update, Var
 
 __all__ = ["Outcome", "Stepper"]
 
@@ -48,6 +48,7 @@ class Stepper:
             list(group) for _, group in groupby(ranked, key=lambda x: x[0].rank)
         ]
         self._codes = {e.code for e in op.errors}
+        self._shown = [_shows(op.updates, c.var) for c in op.choices]
         self._choices = [self._choice(c) for c in op.choices]
         self._result = None if op.result is None else compiler.expr(op.result)
         self._ensures = [(e.clause, compiler.expr(e.test)) for e in op.ensures]
@@ -56,7 +57,7 @@ class Stepper:
         self._writer = Writer(states, compiler)
         self._always = Writer(op.always, compiler)
 
-    # ---- the step -----------------------------------------------------------------------------------
+    # ---- the step ------------------------------------------------------------------------------
 
     def step(self, path: Path, call: Call) -> Outcome:
         """One run. Raises Inconsistent with a Finding if it cannot have been so."""
@@ -78,12 +79,17 @@ class Stepper:
         assigned: set[str] = set()
         if effects and self.op.modelled:
             self._succeed(path, call, clauses, assigned, judged=code == 0)
-        self._always.run(path)
+        if not due or due[0][0].rank >= OWN_RANK:
+            self._always.run(path)
         return Outcome(code, clauses, effects, assigned)
 
     def force(self, path: Path, call: Call) -> None:
         """What success changes, without asking whether it was right."""
-        self._succeed(path, call, [], set(), judged=False)
+        for choice, name in zip(self.op.choices, self._shown, strict=True):
+            seen = None if name is None else path.inputs.get(f"out.{name}")
+            kind = choice.var.type
+            path.vars[choice.var.name] = Sym(kind, choice.var.name) if seen is None else seen
+        self._writer.run(path)
         self._always.run(path)
 
     def _due(self, path: Path) -> list[tuple[Error, Fn]]:
@@ -130,7 +136,7 @@ class Stepper:
     ) -> NoReturn:
         raise Inconsistent(Finding(clause, seen, allowed, related))
 
-    # ---- success --------------------------------------------------------------------------------------
+    # ---- success -------------------------------------------------------------------------------
 
     def _succeed(
         self, path: Path, call: Call, clauses: list[str], assigned: set[str], judged: bool
@@ -140,10 +146,7 @@ class Stepper:
         if judged:
             clauses.append(self.op.success)
             if self._result is not None:
-                want = path.resolve(self._result(path))
-                mask = 0xFFFFFFFF if path.inputs.get("width") == 32 else (1 << 64) - 1
-                if call.ret is not None and isinstance(want, int) and (call.ret ^ want) & mask:
-                    self._fail(self.op.success, f"{call.ret:#x}", f"{want:#x}")
+                self._returned(path, call, path.resolve(self._result(path)))
         for name, updates in self._outs.items():
             self._out(path, name, updates, clauses, assigned, judged)
         for clause, test in self._ensures if judged else ():
@@ -153,6 +156,16 @@ class Stepper:
                 self._fail(clause, "not so", "see the clause")
             clauses.append(clause)
         self._writer.run(path)
+
+    def _returned(self, path: Path, call: Call, want: Any) -> None:
+        """The value success returns; what the state does not know is learned from it."""
+        if call.ret is None:
+            return
+        mask = 0xFFFFFFFF if path.inputs.get("width") == 32 else (1 << 64) - 1
+        if isinstance(want, Sym):
+            path.bind(want, call.ret & mask)
+        elif (call.ret ^ want) & mask:
+            self._fail(self.op.success, f"{call.ret:#x}", f"{want:#x}")
 
     def _out(
         self,
@@ -172,6 +185,9 @@ class Stepper:
             if seen is None or not judged:
                 return
             want = path.resolve(value(path))
+            if isinstance(want, Sym):  # nobody knew: this tells
+                path.bind(want, seen)
+                return
             if not path.decide(equal(want, seen)):
                 if update.clause in self._disregard:
                     return
@@ -187,7 +203,7 @@ class Stepper:
             found.setdefault(name, []).append(made)
         return found
 
-    # ---- choices ----------------------------------------------------------------------------------------
+    # ---- choices -------------------------------------------------------------------------------
 
     def _choice(self, choice: Choice) -> Callable[[Path, bool, list[str]], None]:
         """Finds the value the implementation chose, and whether it might."""
@@ -202,14 +218,14 @@ class Stepper:
             return p.decide(when(p))
 
         def run(p: Path, judged: bool, clauses: list[str]) -> None:
-            seen = None if shown is None else p.inputs.get(f"out.{shown}")
+            seen = p.inputs.get(f"out.{shown}") if judged and shown is not None else None
             samples = plan.samples(p)
             if seen is None:
                 p.vars[name] = _supposed(p, holds, samples, lowest is not None, choice.var)
                 return
-            if judged and not holds(p, seen):
+            if not holds(p, seen):
                 self._fail(choice.clause, f"{shown} = {seen:#x}", "one that is free to choose")
-            if judged and lowest is not None:
+            if lowest is not None:
                 below = next((v for v in samples.each() if v < seen and holds(p, v)), None)
                 if below is not None:
                     self._fail(lowest, f"{shown} = {seen:#x}", f"{shown} = {below:#x}, the lowest")

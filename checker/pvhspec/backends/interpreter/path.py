@@ -10,7 +10,7 @@ from pvhspec.backends.interpreter.store import Cell, Store
 from pvhspec.backends.interpreter.values import ANY, Formula, OneOf, Sym, is_known
 from pvhspec.types.types import EnumType, Type
 
-__all__ = ["MAX_PATHS", "Explored", "Inconsistent", "Path", "explore"]
+__all__ = ["MAX_PATHS", "Explored", "Inconsistent", "Path", "TooMuch", "explore"]
 
 MAX_PATHS = 256  # possibilities looked at before a step is left open
 
@@ -23,6 +23,10 @@ class Inconsistent(Exception):
     def __init__(self, why: Any) -> None:
         super().__init__()
         self.why = why
+
+
+class TooMuch(Exception):
+    """More hangs on unknown values than is worth looking at: the step is left open."""
 
 
 class Path:
@@ -44,7 +48,7 @@ class Path:
         self._at = 0
         self.arity: list[int] = []
 
-    # ---- choices --------------------------------------------------------------------------------
+    # ---- choices -------------------------------------------------------------------------------
 
     def choose(self, count: int) -> int:
         """Which of `count` possibilities this run takes."""
@@ -56,9 +60,13 @@ class Path:
 
     def resolve(self, value: Any) -> Any:
         """A value, with what this run has assumed put in."""
-        while isinstance(value, Sym) and value in self._bound:
+        kind = type(value)
+        if kind is int or kind is bool:
+            return value
+        while kind is Sym and value in self._bound:
             value = self._bound[value]
-        if isinstance(value, tuple) and not is_known(value):
+            kind = type(value)
+        if kind is tuple and not is_known(value):
             return (value[0], *(self.resolve(v) for v in value[1:]))
         return value
 
@@ -138,7 +146,7 @@ class Path:
         out.add(key)
         return False
 
-    # ---- what is read ---------------------------------------------------------------------------
+    # ---- what is read --------------------------------------------------------------------------
 
     def input(self, name: str, type_: Type) -> Any:
         """A field of the event."""
@@ -157,9 +165,12 @@ class Path:
 
     def cell(self, state: str, index: tuple[Any, ...], type_: Type) -> Any:
         """A cell of the state before the event."""
-        index = tuple(self.resolve(i) for i in index)
-        if not is_known(index):
-            return Sym(type_, f"{state}[…]")
+        for i in index:
+            if type(i) is not int:
+                index = tuple(self.resolve(i) for i in index)
+                if not is_known(index):
+                    return Sym(type_, f"{state}[…]")
+                break
         key = (state, index)
         if key not in self.cells:
             self.cells[key] = self._first_read(state, index, type_)
@@ -180,12 +191,7 @@ class Path:
         kind, test = drift
         if kind == "rise" and value is True:
             return value
-        outer = self.vars
-        names = self.store.index_names(state)
-        self.vars = {**outer, **dict(zip(names, index, strict=True))}
-        drifts = self.decide(test(self))
-        self.vars = outer
-        if not drifts:
+        if not self._drifts(state, index, test):
             return value
         if kind == "change":
             return Sym(type_, what)
@@ -193,7 +199,20 @@ class Path:
             return False
         return Sym(type_, what) if value is not False else True
 
-    # ---- what is written ------------------------------------------------------------------------
+    def _drifts(self, state: str, index: tuple[Any, ...], test: Callable[[Path], Any]) -> bool:
+        known = self.store.drifts_now(state, index)
+        if known is not None:
+            return known
+        outer, choices = self.vars, len(self.arity)
+        names = self.store.index_names(state)
+        self.vars = {**outer, **dict(zip(names, index, strict=True))}
+        drifts = self.decide(test(self))
+        self.vars = outer
+        if len(self.arity) == choices and not self.writes:
+            self.store.note_drift(state, index, drifts)
+        return drifts
+
+    # ---- what is written -----------------------------------------------------------------------
 
     def write(self, state: str, index: tuple[Any, ...], value: Any, clause: str) -> None:
         """A cell of the state after the event."""
@@ -252,16 +271,20 @@ class Explored:
         return not self.overflow and len(self.ways) + len(self.failed) == 1
 
 
-def explore(store: Store, inputs: Mapping[str, Any], step: Callable[[Path], T]) -> Explored:
-    """Run a step in every way the unknown values allow, up to MAX_PATHS of them."""
+def explore(
+    store: Store, inputs: Mapping[str, Any], step: Callable[[Path], T], most: int = MAX_PATHS
+) -> Explored:
+    """Run a step in every way the unknown values allow, up to `most` of them."""
     found = Explored()
     script: list[int] = []
-    for _ in range(MAX_PATHS):
+    for _ in range(most):
         path = Path(store, inputs, script)
         try:
             found.ways.append((path, step(path)))
         except Inconsistent as error:
             found.failed.append((path, error.why))
+        except TooMuch:
+            break
         del script[len(path.arity) :]
         while script and script[-1] + 1 >= path.arity[len(script) - 1]:
             script.pop()

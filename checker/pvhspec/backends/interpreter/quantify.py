@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.values import conj, disj
+from pvhspec.backends.interpreter.values import Formula, conj, disj
 from pvhspec.ir.ir import Cell, Const, Expr, MapInput, Op, Quant, State, Var
 from pvhspec.types.types import BitsType, Type
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Planner", "Samples", "children", "size_of"]
 
 _COMPARISONS = frozenset({"eq", "ult", "ule"})
+_MOST_OPEN = 32  # undecided values before a quantifier is left open as a whole
 _VISIT_ALL = 1 << 13  # the most values that are visited one by one where no plan fits
 
 
@@ -99,7 +101,7 @@ class Plan:
             if isinstance(value, int):
                 cuts.update(c for c in (value, value + 1) if 0 < c < size)
         ordered = sorted(cuts)
-        stretches = list(zip(ordered, ordered[1:], strict=False))
+        stretches = list(pairwise(ordered))
         return Samples(sorted(t for t in touched if 0 <= t < size), stretches)
 
 
@@ -119,7 +121,7 @@ class Planner:
         inner = set(later).union(*(_bound_in(b) for b in bodies))
         uses.bounds = [b for b in uses.bounds if not inner & _vars(b)]
         size = size_of(variable.type)
-        small = size <= 64
+        small = size <= 8
         visit_all = small or (uses.other and size <= _VISIT_ALL)
         return Plan(
             variable, size, list(dict.fromkeys(uses.cells)), list(dict.fromkeys(uses.maps)),
@@ -169,7 +171,7 @@ class Planner:
             uses.bounds = [b for b in uses.bounds if isinstance(b, Const)]
         return self._state_uses[key]
 
-    # ---- quantifiers --------------------------------------------------------------------------------
+    # ---- quantifiers ---------------------------------------------------------------------------
 
     def quantifier(
         self, kind: Literal["forall", "exists"], variables: tuple[Var, ...], body: Expr
@@ -191,6 +193,8 @@ class Planner:
                     return found
                 if found is not (not stop):
                     open_.append(found)
+                    if len(open_) > _MOST_OPEN:
+                        return Formula("open", ())
             return join(open_) if open_ else not stop
 
         return lambda p: run(p, 0)

@@ -32,6 +32,7 @@ class Store:
         self._cells: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in states}
         self._smears: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
         self._lost: set[str] = set()
+        self._drifts_now: dict[Cell, bool] = {}
         self.writers: dict[Cell, tuple[int, str]] = {}
 
     def read(self, state: str, index: tuple[Any, ...]) -> Any:
@@ -55,16 +56,26 @@ class Store:
         """How and when the world outside may change a cell."""
         return self._drifts.get(state)
 
+    def drifts_now(self, state: str, index: tuple[Any, ...]) -> bool | None:
+        """Whether a cell drifts in the present state, if that was found out already."""
+        return self._drifts_now.get((state, index))
+
+    def note_drift(self, state: str, index: tuple[Any, ...], drifts: bool) -> None:
+        """Remember whether a cell drifts, until the state changes."""
+        self._drifts_now[state, index] = drifts
+
     def index_names(self, state: str) -> tuple[str, ...]:
         """The variables that stand for the indices in a state's expressions."""
         return tuple(v.name for v in self._states[state].indices)
 
     def write(self, state: str, index: tuple[Any, ...], value: Any) -> None:
         """Set a cell."""
+        self._drifts_now.clear()
         self._cells[state][index] = value
 
     def smear(self, state: str, pattern: tuple[Any, ...], value: Any) -> None:
         """One cell that matches a pattern (None matches all) got a value, nobody saw which."""
+        self._drifts_now.clear()
         for index, old in self._cells[state].items():
             if _matches(pattern, index):
                 self._cells[state][index] = _join(old, value)
@@ -72,6 +83,7 @@ class Store:
 
     def lose(self, state: str) -> None:
         """Nothing is known of a state any more."""
+        self._drifts_now.clear()
         self._cells[state].clear()
         self._smears.pop(state, None)
         self._lost.add(state)
@@ -92,6 +104,9 @@ class Store:
             merged = values[0]
             for value in values[1:]:
                 merged = _join(merged, value)
+            if index not in self._cells[state] and merged == self.read(state, index):
+                continue  # nothing new: the cell stays untouched
+            self._drifts_now.clear()
             self._cells[state][index] = merged
             if writer is not None:
                 self.writers[key] = (seq, writer)

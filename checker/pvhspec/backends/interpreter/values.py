@@ -12,7 +12,18 @@ from typing import Any, Final, Literal
 
 from pvhspec.types.types import BoolType, EnumType, Type
 
-__all__ = ["ANY", "Formula", "OneOf", "Sym", "conj", "disj", "equal", "invert", "is_known"]
+__all__ = [
+    "ANY",
+    "Formula",
+    "OneOf",
+    "Sym",
+    "conj",
+    "disj",
+    "equal",
+    "invert",
+    "is_known",
+    "is_large",
+]
 
 
 class Sym:
@@ -76,11 +87,32 @@ class OneOf:
     values: frozenset[Any]
 
 
+def is_large(truth: Any) -> bool:
+    """Whether too much hangs on unknown values to look at every possibility."""
+    left = 24
+
+    def count(f: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left > 0 and isinstance(f, Formula):
+            if f.op in ("and", "or", "not"):
+                for part in f.args:
+                    count(part)
+            elif f.op == "open" and not f.args:
+                left = 0
+
+    count(truth)
+    return left <= 0
+
+
 def is_known(value: Any) -> bool:
     """Whether no part of a value is unknown."""
-    if isinstance(value, tuple):
-        return all(is_known(v) for v in value)
-    return not isinstance(value, Sym | Formula | _Any | OneOf)
+    kind = type(value)
+    if kind is int or kind is bool:
+        return True
+    if kind is tuple:
+        return all(map(is_known, value))
+    return False
 
 
 def equal(a: Any, b: Any) -> bool | Formula:
@@ -139,5 +171,6 @@ def invert(a: Any) -> bool | Formula:
 def _formula(value: Any) -> Formula:
     if isinstance(value, Formula):
         return value
-    assert isinstance(value, Sym) and isinstance(value.type, BoolType)
+    assert isinstance(value, Sym)
+    assert isinstance(value.type, BoolType)
     return Formula("sym", (value,))

@@ -75,7 +75,7 @@ class _Lowering:
         self._obligations: list[Obligation] = []
         self._examples: list[tuple[ast.ExampleDecl, Scope]] = []
 
-    # ---- what names stand for -----------------------------------------------------------------
+    # ---- what names stand for ------------------------------------------------------------------
 
     def declare(self, module: ast.Module) -> None:
         """Types, structures, constants, events and states of a module."""
@@ -113,7 +113,7 @@ class _Lowering:
     def _env(self, scope: Scope, new: dict[str, Binding] | None = None) -> Env:
         return Env(self._context, scope, new or {}, [])
 
-    # ---- clauses ----------------------------------------------------------------------------------
+    # ---- clauses -------------------------------------------------------------------------------
 
     def clauses_of(self, module: ast.Module) -> None:
         """States, definitions and everything that makes clauses."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pvhspec.diagnostics import code
 from pvhspec.ir import build
-from pvhspec.ir.ir import Choice, Error, Expr, Hypercall, Input, Operation, Slot, Update
+from pvhspec.ir.ir import OWN_RANK, Choice, Error, Expr, Hypercall, Input, Operation, Slot, Update
 from pvhspec.ir.lower.clauses import Clauses, Owner
 from pvhspec.ir.lower.effects import Effects, lower_effects
 from pvhspec.ir.lower.env import ArrayView, Binding, Context, Env, StructView
@@ -119,7 +119,7 @@ class Calls:
         maker = _Maker(self._context, self._clauses, owner, decl.name.text, struct)
         errors = self._inherited(call, call_owner, maker, known, decl.name.text)
         maker.declare(decl.items, call.params, known)
-        errors += maker.errors(decl.items, owner, rank=2000)
+        errors += maker.errors(decl.items, owner, rank=OWN_RANK)
         successes = [i for i in decl.items if isinstance(i, ast.Success)]
         if len(successes) != 1:
             remedy = "add: success { … }" if not successes else None

@@ -125,7 +125,7 @@ def fit(node: ast.Expr, env: Env, want: Type) -> Expr:
     return found
 
 
-# ---- names -----------------------------------------------------------------------------------------
+# ---- names ------------------------------------------------------------------------------------
 
 
 def _binding(name: ast.Name, env: Env) -> Binding | Symbol:
@@ -266,7 +266,7 @@ def _raw(view: StructView, field: StructField) -> Expr:
     return Load(struct_address(view, field), field.size[0] // field.count, field.type)
 
 
-# ---- maps and calls -----------------------------------------------------------------------------------
+# ---- maps and calls ---------------------------------------------------------------------------
 
 
 def indices(
@@ -339,7 +339,7 @@ def _convert(node: ast.Call, to: BitsType, env: Env) -> Expr:
     return build.resize(value, to)
 
 
-# ---- operators --------------------------------------------------------------------------------------------
+# ---- operators --------------------------------------------------------------------------------
 
 
 def _is_literal(node: ast.Expr) -> bool:

@@ -1,0 +1,307 @@
+"""From a trace's events to what backends judge: fields by the specification's names.
+
+The event kinds of `traces/format.md` and the `event` declarations of the specification meet here
+and nowhere else. What a trace does not show is left out, so that it counts as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from pvhspec.backends.dispatch import Dispatch
+from pvhspec.backends.memory import MemoryImage
+from pvhspec.backends.protocol import Call, Seen
+from pvhspec.ir.ir import EventKind, Operation, Spec
+from pvhspec.names.gates import Version, parse_version
+from pvhspec.traces import Event, Header
+from pvhspec.types.types import BitsType
+
+__all__ = ["Binder", "Map", "header_mode", "header_version"]
+
+_MASK64 = (1 << 64) - 1
+_VENDORS = {"AuthenticAMD": "amd", "HygonGenuine": "amd", "GenuineIntel": "intel"}
+_REGISTER_NAMES = {f"r{n}": f"e{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")}
+_REGISTER_NAMES["rflags"] = "eflags"
+_STORED = {
+    "evtchn_pending": "PENDING_WORD",
+    "evtchn_mask": "MASK_WORD",
+    "evtchn_pending_sel": "SELECTOR_WORD",
+    "evtchn_upcall_pending": "UPCALL_FLAG",
+}
+
+
+class Map(dict[tuple[int, ...], Any]):
+    """A field that is a total map: what is listed, and `rest` for everything else (None where it
+    was not seen)."""
+
+    def __init__(self, rest: Any = None) -> None:
+        super().__init__()
+        self.rest = rest
+
+    def get(self, index: Any, default: Any = None) -> Any:
+        """The value at an index, None if it was not seen."""
+        found = super().get(index)
+        return self.rest if found is None else found
+
+
+def header_version(header: Header) -> Version | None:
+    """The release the header names, None if it names none."""
+    text = header.hypervisor.version
+    try:
+        return parse_version(text) if text else None
+    except ValueError:
+        return None
+
+
+def header_mode(header: Header) -> str | None:
+    """The mode the header names."""
+    return header.guest.mode
+
+
+class Binder:
+    """Makes `Seen` events of a trace's events, for one trace."""
+
+    def __init__(self, spec: Spec, version: Version, mode: str, vendor: str | None) -> None:
+        self._spec = spec
+        self._memory = {"guest": MemoryImage(), "hw": MemoryImage()}
+        self._common: dict[str, Any] = {"release": version[0] << 16 | version[1]}
+        vendors = spec.enums.get("CpuVendor", {})
+        if vendor is not None:
+            name = _VENDORS.get(vendor, "other")
+            if name in vendors:
+                self._common["vendor"] = vendors[name]
+        self._dispatch = Dispatch(spec, version, mode)
+        self._special: dict[str, Callable[[Event, dict[str, Any]], None]] = {
+            "shared_info": self._shared_info,
+            "store": self._store,
+            "hypercall": self._hypercall,
+            "hypercall_page": self._page,
+            "image": self._image,
+        }
+
+    def bind(self, events: Iterable[Event]) -> Iterator[Seen]:
+        """The events that backends judge; `mem` events only add to what is known of memory."""
+        for event in events:
+            if event.kind == "mem":
+                view = event.get("view") or "guest"
+                self._memory[view].add(event.get("gpa"), event.get("bytes"))
+            else:
+                yield self._one(event)
+
+    def _one(self, event: Event) -> Seen:
+        fields = dict(self._common)
+        if event.dom is not None:
+            fields["caller"] = event.dom
+        if event.vcpu is not None:
+            fields["current"] = event.vcpu
+        fields["memory"] = self._memory[event.get("view") or "guest"]
+        kind = self._spec.events.get(event.kind)
+        if kind is not None:
+            self._plain(event, kind, fields)
+        special = self._special.get(event.kind)
+        if special is not None:
+            special(event, fields)
+        call = self._call(event, fields) if event.kind == "hypercall" else None
+        return Seen(event.kind, event.seq, event.origin, fields, call)
+
+    # ---- fields -----------------------------------------------------------------------------
+
+    def _plain(self, event: Event, kind: EventKind, fields: dict[str, Any]) -> None:
+        """Fields that have the same name on both sides, nested ones as `cs.base`."""
+        flat = dict(_flattened(event.fields))
+        for name, index, type_ in kind.fields:
+            value = flat.get(name)
+            if index or value is None:
+                continue
+            if isinstance(value, str) and isinstance(type_, BitsType) and type_.name:
+                value = self._word(type_.name, value)
+            if isinstance(value, int) and not isinstance(value, bool):
+                if isinstance(type_, BitsType):
+                    value &= (1 << type_.width) - 1
+                else:
+                    value = bool(value)
+            if value is not None:
+                fields[name] = value
+
+    def _word(self, enum: str, word: str) -> int | None:
+        """The member of an enum that a word of the trace names."""
+        for name, value in self._spec.enums.get(enum, {}).items():
+            if name.lower() == word.lower() or name.lower().endswith(f"_{word.lower()}"):
+                return value
+        return None
+
+    def _shared_info(self, event: Event, fields: dict[str, Any]) -> None:
+        width = event.get("width") or 64
+        fields["in_64"] = width == 64
+        rest = False if event.get("all") else None
+        for name in ("pending", "mask"):
+            words = event.get(name)
+            if words is not None:
+                bits = Map(rest)
+                for at, word in words.items():
+                    _bits(bits, (), at * width, width, word)
+                fields[name] = bits
+        upcall, selector = Map(), Map()
+        for vcpu, info in (event.get("vcpus") or {}).items():
+            if info is None:
+                continue
+            if info.get("upcall_pending") is not None:
+                upcall[(vcpu,)] = bool(info["upcall_pending"])
+            _bits(selector, (vcpu,), 0, width, info.get("sel"))
+        fields["upcall_pending"], fields["selector"] = upcall, selector
+
+    def _store(self, event: Event, fields: dict[str, Any]) -> None:
+        width = event.get("width") or 64
+        fields["in_64"] = width == 64
+        words = self._spec.enums.get("SharedWord", {})
+        what = event.get("what")
+        fields["what"] = words.get(_STORED.get(what, ""), 0)
+        index, value = event.get("index"), event.get("value")
+        if what in ("evtchn_pending", "evtchn_mask") and index is not None:
+            fields["first"], fields["last"] = index * width, index * width + width - 1
+            fields["bits"] = bits = Map()
+            _bits(bits, (), index * width, width, value)
+        elif index is not None:
+            fields["vcpu"] = index
+            fields["words"] = words_map = Map(False if value is not None else None)
+            _bits(words_map, (), 0, width, value)
+            if value is not None:
+                fields["flag"] = bool(value)
+
+    def _page(self, event: Event, fields: dict[str, Any]) -> None:
+        raw = event.get("bytes") or b""
+        fields["byte"] = table = Map()
+        for at, value in enumerate(raw):
+            table[(at,)] = value
+
+    def _image(self, event: Event, fields: dict[str, Any]) -> None:
+        segments = event.get("segments")
+        if segments is None:
+            fields.pop("segments", None)
+            return
+        fields["segments"] = len(segments)
+        for at, name in enumerate(("segment_gpa", "segment_size")):
+            fields[name] = table = Map()
+            for number, segment in enumerate(segments):
+                table[(number,)] = segment[at]
+
+    def _hypercall(self, event: Event, fields: dict[str, Any]) -> None:
+        ret = event.get("ret")
+        if ret is not None:
+            fields["ret"] = ret & _MASK64
+        names = event.get("clobbered")
+        if names is not None:
+            order = _ARGUMENTS[event.get("width") or 64]
+            fields["clobbered"] = table = Map(False)
+            for name in names:
+                if name in order:
+                    table[(order.index(name),)] = True
+
+    # ---- hypercalls ---------------------------------------------------------------------------
+
+    def _call(self, event: Event, fields: dict[str, Any]) -> Call | None:
+        number, args = event.get("nr"), event.get("args") or ()
+        if number is None:
+            return None
+        op = self._dispatch.operation(number, args)
+        if op is None:
+            return None
+        width = event.get("width")
+        if width is None and op.struct_size and op.struct_size[0] != op.struct_size[1]:
+            return None
+        for param, value in zip(op.params, args, strict=False):
+            if value is not None and isinstance(param.type, BitsType):
+                fields[param.name] = value & ((1 << param.type.width) - 1)
+        ret = event.get("ret")
+        readable, writable = event.get("arg_readable"), event.get("arg_writable")
+        before = after = None
+        strayed: tuple[int, ...] = ()
+        if op.struct_size is not None and args and args[-1] is not None:
+            address = args[len(op.params) - 1] if len(args) >= len(op.params) else None
+            size = op.struct_size[1 if width == 32 else 0]
+            before = _bytes_at(event.get("in"), address, size)
+            after = _bytes_at(event.get("out"), address, size)
+            strayed = _strayed(event.get("in"), event.get("out"), address, size)
+            if readable is None and before is not None:
+                readable = True
+            self._slots(op, 1 if width == 32 else 0, before, after, fields)
+        if readable is not None:
+            fields["readable"] = readable
+        if writable is None and ret is not None and ret >= 0 and after is not None:
+            writable = True
+        if writable is not None:
+            fields["writable"] = writable
+        return Call(op, ret, before, after, strayed)
+
+    @staticmethod
+    def _slots(
+        op: Operation,
+        narrow: int,
+        before: bytes | None,
+        after: bytes | None,
+        fields: dict[str, Any],
+    ) -> None:
+        for slot in op.slots:
+            start = slot.offset[narrow]
+            end = start + slot.size[narrow]
+            if slot.size[narrow] > 8:
+                continue
+            if slot.read and before is not None:
+                fields[slot.name] = int.from_bytes(before[start:end], "little")
+            if after is not None:
+                fields[f"out.{slot.name}"] = int.from_bytes(after[start:end], "little")
+
+
+_ARGUMENTS = {
+    64: ("rdi", "rsi", "rdx", "r10", "r8", "r9"),
+    32: ("ebx", "ecx", "edx", "esi", "edi", "ebp"),
+}
+
+
+def _bits(table: Map, before: tuple[int, ...], first: int, width: int, word: int | None) -> None:
+    """A word as single bits."""
+    for bit in range(width):
+        if word is None:
+            continue
+        value = bool(word >> bit & 1)
+        if value or table.rest is not False:
+            table[(*before, first + bit)] = value
+
+
+def _flattened(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested fields by dotted names; those of `regs` and `segs` without that word."""
+    for name, value in fields.items():
+        if not isinstance(name, str):
+            continue
+        if isinstance(value, dict):
+            inner = "" if name in ("regs", "segs") else f"{prefix}{name}."
+            yield from _flattened(value, inner)
+        else:
+            yield prefix + _REGISTER_NAMES.get(name, name), value
+
+
+def _bytes_at(ranges: Any, address: int | None, size: int) -> bytes | None:
+    """`size` bytes at an address, if one of the recorded ranges holds them all."""
+    if ranges is None or address is None:
+        return None
+    for start, raw in ranges:
+        if start <= address and address + size <= start + len(raw):
+            return bytes(raw[address - start : address - start + size])
+    return None
+
+
+def _strayed(before: Any, after: Any, address: int | None, size: int) -> tuple[int, ...]:
+    """Addresses outside the structure whose bytes a call changed."""
+    if not before or not after or address is None:
+        return ()
+    old = dict(before)
+    found: list[int] = []
+    for start, raw in after:
+        was = old.get(start)
+        if was is None or was == raw:
+            continue
+        for at, (a, b) in enumerate(zip(was, raw, strict=False)):
+            if a != b and not address <= start + at < address + size:
+                found.append(start + at)
+    return tuple(found)

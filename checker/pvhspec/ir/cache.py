@@ -1,0 +1,78 @@
+"""Compiled specifications by the content of their text, so that a second start is fast."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+
+from pvhspec import __version__, _data
+from pvhspec.diagnostics import Diagnostic
+from pvhspec.ir.ir import Spec
+
+__all__ = ["cache_dir", "load_spec"]
+
+# What the IR depends on besides the text: the passes before it.
+_PASSES = ("syntax", "names", "types", "ir")
+
+
+def cache_dir() -> Path:
+    """Where everything that can be made again is kept: `$XDG_CACHE_HOME/pvhspec`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "pvhspec"
+
+
+def load_spec(folder: Path | None = None) -> tuple[Spec | None, list[Diagnostic]]:
+    """The specification in a folder (by default the one that comes with the package), compiled.
+
+    A specification with errors is never cached; neither is one where the cache cannot be written.
+    """
+    where = folder or _data.spec_dir()
+    file = cache_dir() / f"spec-{_key(where)}.pickle"
+    found = _read(file)
+    if found is not None:
+        return found, []
+    from pvhspec.ir.lower import compile_folder  # Lark is loaded only where it is needed
+
+    spec, errors = compile_folder(where)
+    if spec is not None and not errors:
+        _write(file, spec)
+    return spec, errors
+
+
+def _key(folder: Path) -> str:
+    digest = hashlib.sha256(f"{__version__}\0{folder.resolve()}".encode())
+    package = Path(__file__).resolve().parent.parent
+    sources = [p for name in _PASSES for p in sorted((package / name).rglob("*.py"))]
+    for path in (*sources, _data.grammar_dir() / "pvh.lark"):
+        stat = path.stat()
+        digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    for path in sorted(folder.rglob("*.abi")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        try:
+            digest.update(path.read_bytes())
+        except OSError:
+            digest.update(b"unreadable")
+    return digest.hexdigest()[:32]
+
+
+def _read(file: Path) -> Spec | None:
+    """A cached specification; whatever is wrong with it, it is only made again."""
+    try:
+        with file.open("rb") as stream:
+            found = pickle.load(stream)
+    except Exception:
+        return None
+    return found if isinstance(found, Spec) else None
+
+
+def _write(file: Path, spec: Spec) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as stream:
+            pickle.dump(spec, stream, protocol=pickle.HIGHEST_PROTOCOL)
+        part.replace(file)
+    except OSError:
+        return

@@ -1,0 +1,79 @@
+"""A trace against the specification: reads it, judges it event by event, gathers the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from pvhspec.backends.binding import Binder, header_mode, header_version
+from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.diagnostics import Diagnostic, PvhError, code
+from pvhspec.ir.ir import Spec
+from pvhspec.names.gates import Version, shown_version
+from pvhspec.report.verdict import Report, Selection, applicable
+from pvhspec.traces import Event, Header
+
+__all__ = ["Source", "judge"]
+
+NO_RELEASE = code("PVH950", "The trace does not say which release of the hypervisor it shows.")
+NO_MODE = code("PVH951", "The trace does not say which mode the guest ran in, or an unknown one.")
+
+
+class Source(Protocol):
+    """What is read: a header and events."""
+
+    header: Header
+    path: str
+    notices: list[Diagnostic]
+
+    def __iter__(self) -> Iterator[Event]: ...
+
+
+def judge(
+    spec: Spec,
+    trace: Source,
+    *,
+    authority: str = "implemented",
+    selection: Selection | None = None,
+    version: Version | None = None,
+    mode: str | None = None,
+) -> Report:
+    """Judge one trace. `version` and `mode` stand in for what its header does not say.
+
+    Raises PvhError for what is wrong with the trace itself.
+    """
+    chosen = selection or Selection()
+    header = trace.header
+    release = version or header_version(header)
+    kind = mode or header_mode(header)
+    if kind not in spec.modes:
+        remedy = f"say it with --mode: {', '.join(spec.modes)}"
+        raise PvhError(Diagnostic(NO_MODE, f"no mode, or unknown: {kind}", remedy, trace.path))
+    if release is None:
+        if header.hypervisor.name == "xen":
+            remedy = "say it with --release, as in --release 4.17.7"
+            raise PvhError(Diagnostic(NO_RELEASE, "no release of Xen", remedy, trace.path))
+        release = spec.releases[-1]
+    elif header.hypervisor.name not in (None, "xen"):
+        release = spec.releases[-1]
+    report = Report(
+        trace.path,
+        header.hypervisor.name or "unknown",
+        header.hypervisor.version or shown_version(release),
+        kind,
+        authority,
+        header.origin.method or "unknown",
+        header.synthetic,
+    )
+    report.applicable = applicable(spec, release, kind, authority, chosen)
+    given = {name: dict(table) for name, table in header.given.items()}
+    machine = Machine(
+        spec, release, kind, authority=authority, given=given, from_boot=header.from_boot
+    )
+    binder = Binder(spec, release, kind, header.cpu_vendor)
+    for seen in binder.bind(trace):
+        report.events += 1
+        report.add(machine.feed(seen), chosen)
+    report.open_debts = [d for d in machine.open_debts() if chosen.takes(d[0])]
+    report.notices = [n.headline() for n in trace.notices]
+    return report

@@ -1,0 +1,100 @@
+"""What is said of a trace: gathered from judgements, independent of how it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from pvhspec.backends.protocol import Judgement, Verdict
+from pvhspec.ir.ir import Clause, Spec
+
+__all__ = ["Report", "Selection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which clauses are judged: glob patterns over ids; nothing given means all."""
+
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+    def takes(self, clause: str) -> bool:
+        """Whether a clause is selected."""
+        if self.only and not any(fnmatchcase(clause, p) for p in self.only):
+            return False
+        return not any(fnmatchcase(clause, p) for p in self.skip)
+
+
+@dataclass(slots=True)
+class Report:
+    """The verdict on one trace.
+
+    `conforms` and `unseen` count events by clause; an event that leaves a clause open says with
+    which assumption it would conform (`assumed`, the first for each clause).
+    """
+
+    path: str
+    hypervisor: str
+    release: str
+    mode: str
+    authority: str
+    method: str
+    synthetic: bool
+    events: int = 0
+    violations: list[Judgement] = field(default_factory=list)
+    conforms: dict[str, int] = field(default_factory=dict)
+    unseen: dict[str, int] = field(default_factory=dict)
+    assumed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    open_debts: list[tuple[str, int]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    applicable: list[str] = field(default_factory=list)
+
+    def add(self, judgements: Iterable[Judgement], selection: Selection) -> None:
+        """Take in what was judged at an event."""
+        for j in judgements:
+            if not selection.takes(j.clause):
+                continue
+            match j.verdict:
+                case Verdict.VIOLATES:
+                    self.violations.append(j)
+                case Verdict.CONFORMS:
+                    self.conforms[j.clause] = self.conforms.get(j.clause, 0) + 1
+                case Verdict.UNSEEN:
+                    self.unseen[j.clause] = self.unseen.get(j.clause, 0) + 1
+                    self.assumed.setdefault(j.clause, j.assumed)
+
+    @property
+    def broken(self) -> dict[str, list[Judgement]]:
+        """The violations by clause, in the order they came."""
+        found: dict[str, list[Judgement]] = {}
+        for j in self.violations:
+            found.setdefault(j.clause, []).append(j)
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """`violates`, `conforms`, or `cannot be seen` where no clause was seen to hold."""
+        if self.violations:
+            return "violates"
+        return "conforms" if self.conforms else "cannot be seen"
+
+    def never_seen(self) -> list[str]:
+        """Clauses that apply here and that no event said anything of."""
+        said = self.conforms.keys() | self.unseen.keys() | self.broken.keys()
+        return [c for c in self.applicable if c not in said]
+
+
+def applicable(
+    spec: Spec, version: tuple[int, ...], mode: str, authority: str, selection: Selection
+) -> list[str]:
+    """The clauses a trace of this release and mode can be judged by."""
+
+    def applies(c: Clause) -> bool:
+        if c.kind in ("invariant", "table", "undefined"):
+            return False
+        if authority == "documented" and c.authority != "documented":
+            return False
+        return c.gate.open(version, mode) and selection.takes(c.id)
+
+    return [c.id for c in spec.clauses.values() if applies(c)]
