@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pvhspec.names.gates import Gate, Version
-from pvhspec.types.layout import Struct
+from pvhspec.types.layout import Struct, StructField
 from pvhspec.types.types import BitsType, Type
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Spec",
     "State",
     "Struct",
+    "StructField",
     "Update",
     "Value",
     "Var",

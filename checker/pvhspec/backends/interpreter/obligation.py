@@ -34,9 +34,11 @@ class Debts:
             clause = kind.clause
             for values in kind.instances(seen, store):
                 key = (clause, values)
-                if key in self._open and kind.then.matches(seen, store, values):
-                    del self._open[key]
-                    yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
+                if kind.then.matches(seen, store, values):
+                    # What is owed is paid; whether more is owed shows at the next event.
+                    if self._open.pop(key, None) is not None:
+                        yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
+                    continue
                 if key in self._open and kind.before.matches(seen, store, values):
                     since = self._open.pop(key)
                     if kind.unless.certainly(seen, store, values):
