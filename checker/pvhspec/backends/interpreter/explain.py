@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from pvhspec.backends.interpreter.observation import Instance, Requirement
 from pvhspec.backends.interpreter.path import Path
+from pvhspec.backends.interpreter.quantify import children
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY, OneOf, Sym, is_known
+from pvhspec.backends.memory import MemoryImage
 from pvhspec.backends.protocol import Finding, Seen
-from pvhspec.ir.ir import Spec
+from pvhspec.ir.ir import Input, MapInput, Spec
 from pvhspec.types.types import BitsType, BoolType, EnumType, Type
 
-__all__ = ["cells_shown", "instance_shown", "shown_value"]
+__all__ = ["assumptions", "cells_shown", "instance_shown", "shown_value"]
 
 _MOST = 12  # cells named in one verdict
+_MOST_READS = 4  # pieces of memory
+_LONGEST = 100  # characters of one assumption
 
 
 def shown_value(value: Any, type_: Type) -> str:
@@ -47,29 +52,76 @@ def cells_shown(path: Path, spec: Spec, store: Store) -> tuple[str, ...]:
     return tuple(lines[:_MOST])
 
 
+def assumptions(ways: list[Path]) -> tuple[str, ...]:
+    """What has to be assumed for things to be as they should: the least of all that will do."""
+    least = min((dict.fromkeys(p.assumed) for p in ways), key=len, default={})
+    return tuple(a if len(a) <= _LONGEST else f"{a[:_LONGEST]}…" for a in least)
+
+
 def instance_shown(
-    spec: Spec, clause: str, seen: Seen, path: Path, values: dict[str, Any]
+    spec: Spec, seen: Seen, store: Store, requirement: Requirement, instance: Instance
 ) -> Finding:
-    """What an event showed that a clause does not allow."""
-    where = ", ".join(f"{name.split('.')[0]} = {value}" for name, value in values.items())
-    fields = _fields(seen, tuple(values.values()))
-    shown = ", ".join(f"{k} = {_hex(v)}" for k, v in fields.items())
-    prose = spec.clauses[clause].prose or "see the clause"
-    return Finding(clause, f"{shown}{f' (at {where})' if where else ''}", prose)
+    """What an event showed that a clause does not allow: only what the clause reads."""
+    reads = _Reads(seen.fields.get("memory"))
+    requirement.rerun(store, {**seen.fields, "memory": reads}, instance)
+    index = tuple(instance.values.values())
+    shown = [
+        f"{name} = {_word(spec, type_, value)}"
+        for name, type_ in _inputs(requirement.text).items()
+        for value in [_field(seen.fields.get(name), index)]
+        if value is not None
+    ]
+    shown += reads.shown()
+    where = [f"{name.split('.')[0]} = {value}" for name, value in instance.values.items()]
+    what = ", ".join(shown) or "what the state says (below)"
+    prose = spec.clauses[requirement.clause].prose or "see the clause"
+    text = f"{what} (at {', '.join(where)})" if where else what
+    return Finding(requirement.clause, text, prose)
 
 
-def _fields(seen: Seen, index: tuple[Any, ...]) -> dict[str, Any]:
-    """The fields of an event that are worth showing: plain ones, and maps at the index."""
-    found: dict[str, Any] = {}
-    for name, value in seen.fields.items():
-        if isinstance(value, bool | int):
-            found[name] = value
-        elif hasattr(value, "get") and index:
-            for size in range(1, len(index) + 1):
-                at = value.get(index[:size])
-                if isinstance(at, bool | int):
-                    found[name] = at
+class _Reads:
+    """Guest memory that notes what is read of it."""
+
+    def __init__(self, memory: MemoryImage | None) -> None:
+        self._memory = memory
+        self._read: dict[tuple[int, int], int] = {}
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """As the memory itself."""
+        raw = None if self._memory is None else self._memory.read(address, size)
+        if raw is not None:
+            self._read[address, size] = int.from_bytes(raw, "little")
+        return raw
+
+    def shown(self) -> list[str]:
+        """The last few, which the verdict hangs on."""
+        found = list(self._read.items())[-_MOST_READS:]
+        return [f"{size} bytes at {at:#x} = {_hex(value)}" for (at, size), value in found]
+
+
+def _inputs(node: Any) -> dict[str, Type]:
+    """The fields of the event that an expression reads."""
+    found = {node.name: node.type} if isinstance(node, Input | MapInput) else {}
+    for child in children(node):
+        found |= _inputs(child)
     return found
+
+
+def _field(value: Any, index: tuple[Any, ...]) -> bool | int | None:
+    """A field's value; of a map, the one at the index."""
+    if isinstance(value, bool | int):
+        return value
+    if hasattr(value, "get"):
+        for size in range(1, len(index) + 1):
+            at = value.get(index[:size])
+            if isinstance(at, bool | int):
+                return at
+    return None
+
+
+def _word(spec: Spec, type_: Type, value: bool | int) -> str:
+    names = spec.enums.get(type_.name or "", {}) if isinstance(type_, BitsType) else {}
+    return next((n for n, v in names.items() if v == value), None) or _hex(value)
 
 
 def _hex(value: Any) -> str:

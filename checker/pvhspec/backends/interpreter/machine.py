@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler
-from pvhspec.backends.interpreter.explain import cells_shown, instance_shown
+from pvhspec.backends.interpreter.explain import assumptions, cells_shown, instance_shown
 from pvhspec.backends.interpreter.initial import initial_store
 from pvhspec.backends.interpreter.obligation import Debts
 from pvhspec.backends.interpreter.observation import MOST_OPEN, Requirement, Watcher
@@ -105,14 +105,14 @@ class Machine:
         """What the event says of each clause it was about."""
         if not call.operation.modelled and not found.ways[0][1].clauses:
             return
-        assumed = tuple(dict.fromkeys(a for p, _ in found.ways for a in p.assumed))
         certain = found.certain and call.ret is not None
         clauses = dict.fromkeys(c for _, outcome in found.ways for c in outcome.clauses)
         for clause in clauses:
             if certain:
                 yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
             else:
-                yield self._unseen(clause, seen, assumed)
+                ways = [p for p, outcome in found.ways if clause in outcome.clauses]
+                yield self._unseen(clause, seen, assumptions(ways))
 
     def _unseen(self, clause: str, seen: Seen, assumed: tuple[str, ...]) -> Judgement:
         return Judgement(clause, Verdict.UNSEEN, seen.seq, seen.origin, assumed=assumed)
@@ -207,7 +207,7 @@ class Machine:
             if not instance.possible:
                 path = instance.explored.ways[0][0]
                 state = cells_shown(path, self.spec, self.store)
-                finding = instance_shown(self.spec, requirement.clause, seen, path, instance.values)
+                finding = instance_shown(self.spec, seen, self.store, requirement, instance)
                 self._doubt(path)
                 if worst.verdict is not Verdict.VIOLATES:
                     worst = Judgement(
@@ -218,6 +218,5 @@ class Machine:
             if kept and not instance.explored.overflow:
                 self.store.merge([p.outcome() for p in kept], seen.seq)
             if not instance.certain and worst.verdict is Verdict.CONFORMS:
-                assumed = tuple(dict.fromkeys(a for p in kept for a in p.assumed))
-                worst = self._unseen(requirement.clause, seen, assumed)
+                worst = self._unseen(requirement.clause, seen, assumptions(kept))
         return worst

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,6 +45,7 @@ class Requirement:
 
     def __init__(self, clause: str, test: Expr, compiler: Compiler) -> None:
         self.clause = clause
+        self.text = test
         self.closed = compiler.constant(test) is True
         guards: list[Fn] = []
         plans: list[Plan] = []
@@ -68,6 +69,10 @@ class Requirement:
         for values in self._values(scratch, 0):
             found = explore(store, inputs, partial(self._run, values), MOST_WAYS)
             yield Instance(values, found)
+
+    def rerun(self, store: Store, inputs: Mapping[str, Any], instance: Instance) -> None:
+        """Judge an instance once more, for what it reads."""
+        explore(store, inputs, partial(self._run, instance.values))
 
     def _values(self, scratch: Path, depth: int) -> Iterator[dict[str, Any]]:
         if depth == len(self._plans):

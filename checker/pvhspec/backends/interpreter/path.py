@@ -76,7 +76,7 @@ class Path:
         if truth is True or truth is False:
             return bool(truth)
         if isinstance(truth, Sym):
-            return self._pick(truth, (True, False), "{} is {}") is True
+            return self._pick(truth, (True, False)) is True
         args = truth.args
         match truth.op:
             case "not":
@@ -94,10 +94,22 @@ class Path:
             case _:
                 return self.choose(2) == 0
 
-    def _pick(self, sym: Sym, options: tuple[Any, ...], text: str) -> Any:
+    def _assume(self, what: str, value: Any) -> None:
+        """Note in words what this run takes for granted."""
+        if isinstance(value, Sym):
+            text = f"the same as {value.what}"
+        elif isinstance(value, bool):
+            text = str(value).lower()
+        elif isinstance(value, int):
+            text = hex(value) if value > 9 else str(value)
+        else:
+            text = "as it was left" if isinstance(value, Formula) else repr(value)
+        self.assumed.append(f"{what.removesuffix('[]')} is {text}")
+
+    def _pick(self, sym: Sym, options: tuple[Any, ...]) -> Any:
         value = options[self.choose(len(options))]
         self.bind(sym, value)
-        self.assumed.append(text.format(sym.what, value))
+        self._assume(sym.what, value)
         return value
 
     def bind(self, sym: Sym, value: Any) -> None:
@@ -141,7 +153,7 @@ class Path:
             return False
         if self.choose(2) == 0:
             self.bind(a, b)
-            self.assumed.append(f"{a.what} is {b!r}")
+            self._assume(a.what, b)
             return True
         out.add(key)
         return False
@@ -183,7 +195,7 @@ class Path:
         if isinstance(stored, OneOf):
             options = sorted(stored.values, key=repr)
             stored = options[self.choose(len(options))]
-            self.assumed.append(f"{what} is {stored!r}")
+            self._assume(what, stored)
         value = _open(stored, type_, what)
         drift = self.store.drift(state)
         if drift is None:
