@@ -10,6 +10,7 @@ from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.diagnostics import Diagnostic, PvhError, code
 from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version, shown_version
+from pvhspec.report.told import event_told
 from pvhspec.report.verdict import Report, Selection, applicable
 from pvhspec.traces import Event, Header
 
@@ -25,6 +26,11 @@ class Source(Protocol):
     header: Header
     path: str
     notices: list[Diagnostic]
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it was found to be cut."""
+        ...
 
     def __iter__(self) -> Iterator[Event]: ...
 
@@ -71,9 +77,18 @@ def judge(
         spec, release, kind, authority=authority, given=given, from_boot=header.from_boot
     )
     binder = Binder(spec, release, kind, header.cpu_vendor)
-    for seen in binder.bind(trace):
-        report.events += 1
-        report.add(machine.feed(seen), chosen)
+    latest: list[Event] = []
+
+    def remembered() -> Iterator[Event]:
+        for event in trace:
+            latest[:] = (event,)
+            report.events += 1
+            yield event
+
+    for seen in binder.bind(remembered()):
+        if report.add(machine.feed(seen), chosen):
+            report.events_told[seen.seq] = event_told(latest[0], seen)
     report.open_debts = [d for d in machine.open_debts() if chosen.takes(d[0])]
+    report.truncated = trace.truncated
     report.notices = [n.headline() for n in trace.notices]
     return report

@@ -9,7 +9,9 @@ from fnmatch import fnmatchcase
 from pvhspec.backends.protocol import Judgement, Verdict
 from pvhspec.ir.ir import Clause, Spec
 
-__all__ = ["Report", "Selection"]
+__all__ = ["MOST_KEPT", "Report", "Selection", "applicable"]
+
+MOST_KEPT = 10  # violations of one clause that are kept; more of them are only counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,9 @@ class Selection:
 class Report:
     """The verdict on one trace.
 
-    `conforms` and `unseen` count events by clause; an event that leaves a clause open says with
-    which assumption it would conform (`assumed`, the first for each clause).
+    `conforms`, `violates` and `unseen` count events by clause; an event that leaves a clause open
+    says with which assumption it would conform (`assumed`, the first for each clause). Of the
+    violations of a clause the first few are kept, and what their events were (`events_told`).
     """
 
     path: str
@@ -43,26 +46,35 @@ class Report:
     synthetic: bool
     events: int = 0
     violations: list[Judgement] = field(default_factory=list)
+    violates: dict[str, int] = field(default_factory=dict)
     conforms: dict[str, int] = field(default_factory=dict)
     unseen: dict[str, int] = field(default_factory=dict)
     assumed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     open_debts: list[tuple[str, int]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     applicable: list[str] = field(default_factory=list)
+    truncated: bool = False
+    events_told: dict[int, str] = field(default_factory=dict)
 
-    def add(self, judgements: Iterable[Judgement], selection: Selection) -> None:
-        """Take in what was judged at an event."""
+    def add(self, judgements: Iterable[Judgement], selection: Selection) -> list[Judgement]:
+        """Take in what was judged at an event; returns the violations that were kept."""
+        kept: list[Judgement] = []
         for j in judgements:
             if not selection.takes(j.clause):
                 continue
             match j.verdict:
                 case Verdict.VIOLATES:
-                    self.violations.append(j)
+                    count = self.violates.get(j.clause, 0) + 1
+                    self.violates[j.clause] = count
+                    if count <= MOST_KEPT:
+                        kept.append(j)
                 case Verdict.CONFORMS:
                     self.conforms[j.clause] = self.conforms.get(j.clause, 0) + 1
                 case Verdict.UNSEEN:
                     self.unseen[j.clause] = self.unseen.get(j.clause, 0) + 1
                     self.assumed.setdefault(j.clause, j.assumed)
+        self.violations += kept
+        return kept
 
     @property
     def broken(self) -> dict[str, list[Judgement]]:
@@ -79,9 +91,14 @@ class Report:
             return "violates"
         return "conforms" if self.conforms else "cannot be seen"
 
+    @property
+    def seen(self) -> list[str]:
+        """Clauses that were decided, one way or the other."""
+        return list(dict.fromkeys((*self.conforms, *self.violates)))
+
     def never_seen(self) -> list[str]:
         """Clauses that apply here and that no event said anything of."""
-        said = self.conforms.keys() | self.unseen.keys() | self.broken.keys()
+        said = self.conforms.keys() | self.unseen.keys() | self.violates.keys()
         return [c for c in self.applicable if c not in said]
 
 

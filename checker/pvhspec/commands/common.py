@@ -1,0 +1,189 @@
+"""What several subcommands have in common: options, the specification, a terminal's manners."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pvhspec.diagnostics import Diagnostic, PvhError, code, printable, render_all
+
+if TYPE_CHECKING:
+    from pvhspec.ir.ir import Spec
+    from pvhspec.judge import Source
+    from pvhspec.names.gates import Version
+    from pvhspec.report.verdict import Report, Selection
+    from pvhspec.traces import Event, Trace
+
+__all__ = [
+    "Subparsers",
+    "add_judging",
+    "command",
+    "judged",
+    "selection",
+    "spec_of",
+    "spec_option",
+    "watched",
+]
+
+Subparsers = argparse._SubParsersAction  # the name argparse gives it, and no other
+
+NO_SUCH_CLAUSE = code("PVH501", "No clause of the specification matches the name or pattern.")
+BAD_RELEASE = code("PVH502", "The release given is not one.")
+NO_FORMAT = code("PVH503", "There is no trace format of this name.")
+
+_QUIET_FOR = 0.5  # seconds before progress is shown
+_EVERY = 0.1
+
+
+def command(
+    subparsers: Subparsers[argparse.ArgumentParser], name: str, about: str, more: str, examples: str
+) -> argparse.ArgumentParser:
+    """A subcommand's parser: what it does, and examples that can be copied."""
+    lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+    return subparsers.add_parser(
+        name,
+        help=about,
+        description=f"{about[:1].upper()}{about[1:]}. {more}",
+        epilog=f"examples:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def spec_option(parser: argparse.ArgumentParser) -> None:
+    """`--spec DIR`."""
+    parser.add_argument(
+        "--spec", type=Path, metavar="DIR", help="another specification than the one included"
+    )
+
+
+def spec_of(folder: Path | None) -> Spec:
+    """The specification, or PvhError with everything that is wrong with it."""
+    from pvhspec.ir.cache import load_spec
+
+    spec, errors = load_spec(folder)
+    if spec is None:
+        raise PvhError(*errors)
+    if errors:
+        print(render_all(errors), file=sys.stderr)
+    return spec
+
+
+# ---- judging -----------------------------------------------------------------------------------
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that judges traces."""
+    add = parser.add_argument
+    add(
+        "--authority", choices=("documented", "implemented"), default="implemented",
+        help="judge by what is documented only, or by what Xen does as well (default)",
+    )  # fmt: skip
+    add("--only", action="append", default=[], metavar="GLOB", help="judge only these clauses")
+    add("--skip", action="append", default=[], metavar="GLOB", help="do not judge these clauses")
+    add("--release", metavar="VERSION", help="the release of Xen, where the trace does not say it")
+    add("--mode", metavar="MODE", help="the mode of the guest, where the trace does not say it")
+    add(
+        "--from", dest="from_", metavar="FORMAT",
+        help="the format of the traces (told by content otherwise)",
+    )  # fmt: skip
+    spec_option(parser)
+
+
+def selection(args: argparse.Namespace, spec: Spec) -> Selection:
+    """What `--only` and `--skip` select; a pattern that matches nothing is a mistake."""
+    from pvhspec.report.verdict import Selection
+
+    for pattern in (*args.only, *args.skip):
+        one = Selection((pattern,))
+        if not any(one.takes(name) for name in spec.clauses):
+            raise PvhError(no_such_clause(pattern, spec))
+    return Selection(tuple(args.only), tuple(args.skip))
+
+
+def no_such_clause(pattern: str, spec: Spec) -> Diagnostic:
+    """The error for a name or pattern that matches no clause."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(pattern, spec.clauses, 3, 0.5)
+    if not near:
+        last = {name.rpartition(".")[2]: name for name in spec.clauses}
+        near = [last[n] for n in get_close_matches(pattern.rpartition(".")[2], last, 3)]
+    remedy = f"did you mean {' or '.join(near)}?" if near else "pvhspec explain '*' lists them all"
+    return Diagnostic(NO_SUCH_CLAUSE, f"no clause matches {pattern}", remedy)
+
+
+def _release(text: str | None) -> Version | None:
+    if text is None:
+        return None
+    from pvhspec.names.gates import parse_version
+
+    try:
+        return parse_version(text)
+    except ValueError as error:
+        raise PvhError(Diagnostic(BAD_RELEASE, f"--release: {error}")) from None
+
+
+def judged(path: str, args: argparse.Namespace, spec: Spec, chosen: Selection) -> Report:
+    """Judge one trace as the options say. Raises PvhError for what is wrong with it."""
+    from pvhspec.judge import judge
+    from pvhspec.traces import FORMATS, open_trace
+
+    if args.from_ is not None and args.from_ not in FORMATS:
+        known = f"the formats are {', '.join(FORMATS)}"
+        raise PvhError(Diagnostic(NO_FORMAT, f"--from: no format {args.from_}", known))
+    trace = open_trace(path, args.from_)
+    try:
+        return judge(
+            spec,
+            watched(trace),
+            authority=args.authority,
+            selection=chosen,
+            version=_release(args.release),
+            mode=args.mode,
+        )
+    finally:
+        trace.close()
+
+
+# ---- progress ----------------------------------------------------------------------------------
+
+
+class _Watched:
+    """A trace that says on a terminal how far it has been read."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self.header = trace.header
+        self.path = trace.path
+        self.notices = trace.notices
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the trace was found to be cut."""
+        return self._trace.truncated
+
+    def __iter__(self) -> Iterator[Event]:
+        due, shown = monotonic() + _QUIET_FOR, False
+        for count, event in enumerate(self._trace, 1):
+            yield event
+            if monotonic() > due:
+                print(
+                    f"\r{printable(self.path)}: {count:,} events",
+                    end="",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                due, shown = monotonic() + _EVERY, True
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def watched(trace: Trace) -> Source:
+    """The trace; on a terminal, with progress where it takes long."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return _Watched(trace) if terminal else trace

@@ -1,0 +1,119 @@
+"""Verdicts as JSON: `report/schema/check-1.json` says what is in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pvhspec import __version__
+from pvhspec.backends.protocol import Judgement
+from pvhspec.diagnostics import Diagnostic
+from pvhspec.ir.ir import Citation, Clause, Spec
+from pvhspec.report.source import clause_lines, clause_place, repository
+from pvhspec.report.verdict import Report
+
+__all__ = ["VERSION", "clause_object", "document", "dumped", "report_object", "unreadable_object"]
+
+VERSION = 1  # of the form; a field may be added without a new one, never taken away
+
+
+def document(traces: Iterable[dict[str, Any]], status: int) -> dict[str, Any]:
+    """All that one run of `pvhspec check` found."""
+    tool = {"name": "pvhspec", "version": __version__}
+    return {"version": VERSION, "tool": tool, "status": status, "traces": list(traces)}
+
+
+def dumped(value: Any) -> str:
+    """JSON text, the same on every machine; text that is not Unicode is escaped."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, as in a file name that is no UTF-8
+        return json.dumps(value, indent=2)
+    return text
+
+
+def report_object(report: Report, spec: Spec) -> dict[str, Any]:
+    """The verdict on one trace."""
+    return {
+        "path": report.path,
+        "verdict": report.verdict,
+        "hypervisor": {"name": report.hypervisor, "release": report.release},
+        "mode": report.mode,
+        "authority": report.authority,
+        "method": report.method,
+        "synthetic": report.synthetic,
+        "events": report.events,
+        "truncated": report.truncated,
+        "notices": report.notices,
+        "violations": [
+            {
+                **clause_object(spec.clauses[name], spec),
+                "count": report.violates[name],
+                "at": [_occurrence(report, j) for j in found],
+            }
+            for name, found in report.broken.items()
+        ],
+        "unseen": [
+            {"clause": name, "count": count, "assumed": list(report.assumed.get(name, ()))}
+            for name, count in report.unseen.items()
+        ],
+        "owed": [{"clause": clause, "since": seq} for clause, seq in report.open_debts],
+        "conforms": dict(sorted(report.conforms.items())),
+        "never_seen": report.never_seen(),
+        "coverage": {"applicable": len(report.applicable), "seen": len(report.seen)},
+    }
+
+
+def unreadable_object(path: str, errors: Iterable[Diagnostic]) -> dict[str, Any]:
+    """A trace that could not be judged."""
+    return {"path": path, "verdict": "unreadable", "errors": [_error(e) for e in errors]}
+
+
+def clause_object(clause: Clause, spec: Spec) -> dict[str, Any]:
+    """A clause: what it says, and who says so."""
+    return {
+        "clause": clause.id,
+        "prose": clause.prose,
+        "kind": clause.kind,
+        "authority": clause.authority,
+        "gate": str(clause.gate),
+        "place": clause_place(clause),
+        "text": clause_lines(clause),
+        "citations": [_citation(c, spec) for c in clause.citations],
+    }
+
+
+def _citation(citation: Citation, spec: Spec) -> dict[str, Any]:
+    name, commit = repository(spec, citation.source)
+    return {
+        "authority": citation.authority,
+        "repository": name,
+        "commit": commit,
+        "path": citation.path,
+        "anchor": citation.anchor,
+    }
+
+
+def _occurrence(report: Report, j: Judgement) -> dict[str, Any]:
+    finding = j.finding
+    return {
+        "event": j.seq,
+        "origin": j.origin,
+        "what": report.events_told.get(j.seq),
+        "seen": finding.seen if finding else None,
+        "allowed": finding.allowed if finding else None,
+        "related": list(finding.related) if finding else [],
+        "state": list(j.state),
+    }
+
+
+def _error(e: Diagnostic) -> dict[str, Any]:
+    return {
+        "code": e.code,
+        "message": e.message,
+        "remedy": e.remedy,
+        "line": e.line,
+        "column": e.column,
+    }
