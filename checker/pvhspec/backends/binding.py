@@ -76,17 +76,16 @@ class Binder:
             "shared_info": self._shared_info,
             "store": self._store,
             "hypercall": self._hypercall,
-            "hypercall_page": self._page,
             "image": self._image,
         }
 
     def bind(self, events: Iterable[Event]) -> Iterator[Seen]:
         """The events that backends judge; `mem` events only add to what is known of memory."""
         for event in events:
-            if event.kind == "mem":
+            if event.kind in ("mem", "hypercall_page"):
                 view = event.get("view") or "guest"
                 self._memory[view].add(event.get("gpa"), event.get("bytes"))
-            else:
+            if event.kind != "mem":
                 yield self._one(event)
 
     def _one(self, event: Event) -> Seen:
@@ -148,7 +147,7 @@ class Binder:
                 continue
             if info.get("upcall_pending") is not None:
                 upcall[(vcpu,)] = bool(info["upcall_pending"])
-            _bits(selector, (vcpu,), 0, width, info.get("sel"))
+            _bits(selector, (vcpu,), 0, 64, info.get("sel"))
         fields["upcall_pending"], fields["selector"] = upcall, selector
 
     def _store(self, event: Event, fields: dict[str, Any]) -> None:
@@ -168,12 +167,6 @@ class Binder:
             _bits(words_map, (), 0, width, value)
             if value is not None:
                 fields["flag"] = bool(value)
-
-    def _page(self, event: Event, fields: dict[str, Any]) -> None:
-        raw = event.get("bytes") or b""
-        fields["byte"] = table = Map()
-        for at, value in enumerate(raw):
-            table[(at,)] = value
 
     def _image(self, event: Event, fields: dict[str, Any]) -> None:
         segments = event.get("segments")

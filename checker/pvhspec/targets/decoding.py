@@ -142,7 +142,9 @@ class Decoder:
         what = step.what if isinstance(step, Read) and not flags else wire.LABELS[flags]
         gpa = int.from_bytes(payload[:8], "little")
         event: Event = {"kind": "mem", "view": "guest", "gpa": hex(gpa), "bytes": payload[8:].hex()}
-        if what:
+        if what == "hypercall_page":
+            event["kind"] = what
+        elif what:
             event["what"] = what
         return event
 
