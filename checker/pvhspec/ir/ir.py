@@ -248,7 +248,8 @@ class Error:
     """`code` is returned while `when` holds; `when` None: it may be, at any time.
 
     Errors of one `rank` are in no order; a lower rank comes first: while one of its conditions
-    holds no error of a higher rank may be returned.
+    holds no error of a higher rank may be returned. One that comes `after_success` is due only
+    where no other is; its effects are those of success. Where `gate` is closed there is no error.
     """
 
     clause: str
@@ -257,6 +258,7 @@ class Error:
     when: Expr | None
     rank: int
     after_success: bool
+    gate: Gate
 
 
 # Errors of an operation itself have this rank or more. What it inherits has less: not reached.

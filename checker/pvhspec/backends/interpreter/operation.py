@@ -38,16 +38,14 @@ class Stepper:
         self._errno = errno
         self._disregard = disregard
         self._compiler = compiler
-        whens = [(e, None if e.when is None else compiler.expr(e.when)) for e in op.errors]
-        open_ = [
-            (e, f) for e, f in whens if e.when is None or compiler.constant(e.when) is not False
-        ]
-        self._maybe = {e.code: e for e, f in open_ if f is None}
-        ranked = sorted(((e, f) for e, f in open_ if f is not None), key=lambda x: x[0].rank)
-        self._ranks: list[list[tuple[Error, Fn]]] = [
-            list(group) for _, group in groupby(ranked, key=lambda x: x[0].rank)
-        ]
-        self._codes = {e.code for e in op.errors}
+        offered = [e for e in op.errors if compiler.open(e.gate)]
+        plain = [e for e in offered if not e.after_success]
+        late = [e for e in offered if e.after_success]
+        ranked = sorted((e for e in plain if e.when is not None), key=lambda e: e.rank)
+        self._ranks = [self._tests(group) for _, group in groupby(ranked, key=lambda e: e.rank)]
+        self._late = self._tests(e for e in late if e.when is not None)
+        self._maybe = {e.code: e for e in plain if e.when is None}
+        self._maybe_late = {e.code: e for e in late if e.when is None}
         self._shown = [_shows(op.updates, c.var) for c in op.choices]
         self._choices = [self._choice(c) for c in op.choices]
         self._result = None if op.result is None else compiler.expr(op.result)
@@ -64,24 +62,27 @@ class Stepper:
         clauses: list[str] = []
         code = None if call.ret is None else (-call.ret if -4096 < call.ret < 0 else 0)
         due = self._due(path)
-        before = [(e, f) for e, f in due if not e.after_success]
+        late = [] if due else [(e, f) for e, f in self._late if path.decide(f(path))]
+        owed = due or late
         if code is None:
-            code = self._suppose(path, due)
+            code = self._suppose(path, bool(due), owed)
         elif code:
-            self._refused(path, code, due, clauses)
-        elif due:
-            error = due[0][0]
-            others = tuple(e.clause for e, _ in due[1:])
+            self._refused(code, bool(due), owed, clauses)
+        elif owed:
+            error = owed[0][0]
+            others = tuple(e.clause for e, _ in owed[1:])
             self._fail(error.clause, "success", f"-{error.name}", others)
-        effects = not before and (not code or any(e.code == code for e, _ in due))
-        if code and code in self._maybe and self._maybe[code].after_success:
-            effects = path.choose(2) == 0
+        done = code == 0 or code in self._maybe_late or any(e.code == code for e, _ in late)
+        effects = not due and done
         assigned: set[str] = set()
         if effects and self.op.modelled:
             self._succeed(path, call, clauses, assigned, judged=code == 0)
         if not due or due[0][0].rank >= OWN_RANK:
             self._always.run(path)
         return Outcome(code, clauses, effects, assigned)
+
+    def _tests(self, errors: Iterable[Error]) -> list[tuple[Error, Fn]]:
+        return [(e, self._compiler.expr(e.when)) for e in errors if e.when is not None]
 
     def force(self, path: Path, call: Call) -> None:
         """What success changes, without asking whether it was right."""
@@ -100,32 +101,35 @@ class Stepper:
                 return due
         return []
 
-    def _suppose(self, path: Path, due: list[tuple[Error, Fn]]) -> int:
+    def _suppose(self, path: Path, due: bool, owed: list[tuple[Error, Fn]]) -> int:
         """The result was not seen: every one that is allowed is supposed in its turn."""
-        codes = list(dict.fromkeys([*(e.code for e, _ in due), *self._maybe]))
+        codes = list(dict.fromkeys([*(e.code for e, _ in owed), *self._maybe]))
         if not due:
+            codes += [c for c in self._maybe_late if c not in codes]
+        if not owed:
             codes.insert(0, 0)
         return codes[path.choose(len(codes))] if len(codes) > 1 else codes[0]
 
     def _refused(
-        self, path: Path, code: int, due: list[tuple[Error, Fn]], clauses: list[str]
+        self, code: int, due: bool, owed: list[tuple[Error, Fn]], clauses: list[str]
     ) -> None:
         """An error was returned: it must be one that is due, or may always be."""
-        for error, _ in due:
+        for error, _ in owed:
             if error.code == code:
                 clauses.append(error.clause)
                 return
-        if code in self._maybe:
-            clauses.append(self._maybe[code].clause)
+        maybe = self._maybe.get(code) or (None if due else self._maybe_late.get(code))
+        if maybe is not None:
+            clauses.append(maybe.clause)
             return
         if not self.op.modelled:
             return
         got = f"-{self._errno.get(code, str(code))}"
         listed = tuple(e.clause for e in self.op.errors if e.code == code)
-        if due:
-            names = " or ".join(dict.fromkeys(f"-{e.name}" for e, _ in due))
-            others = (*(e.clause for e, _ in due[1:]), *listed)
-            self._fail(due[0][0].clause, got, names, others)
+        if owed:
+            names = " or ".join(dict.fromkeys(f"-{e.name}" for e, _ in owed))
+            others = (*(e.clause for e, _ in owed[1:]), *listed)
+            self._fail(owed[0][0].clause, got, names, others)
         own = [e for e in listed if e.startswith(self.op.id)]
         if len(own) == 1:
             self._fail(own[0], got, "success: this error is not due", (self.op.success,))

@@ -306,13 +306,9 @@ class _Maker:
                 raise scope.stop(NO_ERRNO, node.errno.span, f"{node.errno.text} is no errno")
             tail = ast.Tail(node.gates, node.cites)
             clause = self._clauses.add(owner, node.name, "error", node.prose, tail, node.span)
-            gate = build.gate_test(owner.scope.gate(node.gates))
+            gate = owner.scope.gate(node.gates)
             when = None if node.test is None else truth(node.test, self.env)
-            if when is not None:
-                when = build.all_of((gate, when))
-            elif gate != build.TRUE:
-                when = None
-            return [Error(clause, value, symbol.name, when, rank, node.after_success)]
+            return [Error(clause, value, symbol.name, when, rank, node.after_success, gate)]
         except Stop:
             return []
 
