@@ -1,0 +1,215 @@
+"""A program's text compiled for callers of one width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pvhspec.diagnostics import Diagnostic
+from pvhspec.ir.ir import Spec
+from pvhspec.programs import shared, statements
+from pvhspec.programs.calls import Layouts
+from pvhspec.programs.errors import (
+    BAD_BLOCK,
+    BAD_NUMBER,
+    TOO_MUCH,
+    UNKNOWN_NAME,
+    Bad,
+    Place,
+    Texts,
+    alike,
+)
+from pvhspec.programs.text import Block, Line, parse
+from pvhspec.programs.tokens import Cursor, Token, tokenize
+from pvhspec.programs.values import DOMAINS, Names, number
+from pvhspec.syntax.source import read_text
+from pvhspec.targets.encoding import encode
+from pvhspec.targets.steps import Hypercall, Program, Step, Store, WriteMsr
+
+__all__ = ["Compiled", "Width", "compile_file", "compile_text"]
+
+Width = Literal[32, 64]
+_MOST_STEPS = 100_000
+_DEEPEST = 8  #: groups within groups
+_MOST_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A program, and where each of its steps stands in the text (`lines`, from 1)."""
+
+    path: str
+    program: Program
+    lines: tuple[int, ...] = ()
+    slots: dict[str, int] = field(default_factory=dict)
+
+
+def compile_file(
+    path: Path, spec: Spec, width: Width
+) -> tuple[Compiled | None, list[Diagnostic]]:  # fmt: skip
+    """The program in a file, or everything that is wrong with it."""
+    text, errors = read_text(path)
+    return (None, errors) if text is None else compile_text(text, spec, width, str(path))
+
+
+def compile_text(
+    text: str, spec: Spec, width: Width, path: str = "program"
+) -> tuple[Compiled | None, list[Diagnostic]]:
+    """The program a text says, or everything that is wrong with it."""
+    texts = Texts(path, text)
+    tokens, errors = tokenize(texts.lines)
+    body, misplaced = parse(tokens)
+    reserved = {int(t.value) for line in tokens for t in line if t.kind == "slot"}
+    compiler = _Compiler(spec, width, reserved)
+    compiler.errors += [*errors, *misplaced]
+    compiler.body(body, 0)
+    if not compiler.errors:
+        compiler.check()
+    if compiler.errors:
+        unique = {(bad.place, bad.message): bad for bad in compiler.errors}
+        return None, [texts.diagnostic(bad) for bad in unique.values()][:_MOST_ERRORS]
+    program = Program(tuple(step for step, _ in compiler.steps))
+    lines = tuple(line for _, line in compiler.steps)
+    return Compiled(path, program, lines, compiler.names.slots), []
+
+
+class _Compiler:
+    def __init__(self, spec: Spec, width: Width, reserved: set[int]) -> None:
+        self.width = width
+        self.errors: list[Bad] = []
+        self.steps: list[tuple[Step, int]] = []
+        self.layouts = Layouts(spec, width)
+        constants = {name: value for enum in spec.enums.values() for name, value in enum.items()}
+        self.names = Names({**constants, **DOMAINS}, reserved)
+        self.words = shared.Words(width)
+        self.groups: dict[str, list[Line | Block]] = {}
+        self.watched: str | None = None
+
+    def body(self, body: list[Line | Block], depth: int) -> None:
+        for item in body:
+            try:
+                if isinstance(item, Block):
+                    self.block(item, depth)
+                else:
+                    self.line(item, depth)
+            except Bad as bad:
+                self.errors.append(bad)
+                if len(self.errors) > _MOST_ERRORS or bad.code == TOO_MUCH:
+                    return
+
+    # ---- blocks -----------------------------------------------------------------------------
+
+    def block(self, block: Block, depth: int) -> None:
+        at = Cursor(block.head)
+        word = at.take()
+        match word.text if word.kind == "name" else "":
+            case "define":
+                name = at.of_kind("name", "a name for the steps")
+                at.end()
+                self.groups[name.text] = block.body
+            case "on":
+                at.expect("width")
+                width = number(at, self.names)
+                at.end()
+                if width not in (32, 64):
+                    raise Bad(BAD_NUMBER, word.place, "a width is 32 or 64")
+                if width == self.width:
+                    self.body(block.body, depth)
+            case "for":
+                self.loop(at, block, depth)
+            case _:
+                remedy = "for p in 0..7 {, on width 32 {, define NAME {"
+                raise Bad(BAD_BLOCK, word.place, f"no block begins with {word.text}", remedy)
+
+    def loop(self, at: Cursor, block: Block, depth: int) -> None:
+        name = at.of_kind("name", "a name for the number")
+        at.expect("in")
+        first = number(at, self.names)
+        at.expect("..")
+        last = number(at, self.names)
+        at.end()
+        if name.text in self.names.slots:
+            raise Bad(BAD_NUMBER, name.place, f"{name.text} is a slot already")
+        outer = self.names.constants.get(name.text)
+        known = len(self.errors)
+        for value in range(first, last + 1):
+            self.names.constants[name.text] = value
+            self.room(name.place)
+            self.body(block.body, depth)
+            if len(self.errors) > known:
+                break
+        if outer is None:
+            self.names.constants.pop(name.text, None)
+        else:
+            self.names.constants[name.text] = outer
+
+    def room(self, place: Place) -> None:
+        if len(self.steps) > _MOST_STEPS:
+            raise Bad(TOO_MUCH, place, f"more than {_MOST_STEPS:,} steps")
+
+    # ---- statements ---------------------------------------------------------------------------
+
+    def line(self, line: Line, depth: int) -> None:
+        at = Cursor(line.tokens)
+        first = at.now
+        match first.text if first.kind == "name" else "":
+            case "let":
+                self.let(at)
+                return
+            case "do":
+                at.take()
+                self.do(at.of_kind("name", "the name of defined steps"), depth)
+                at.end()
+                return
+            case "watch":
+                at.take()
+                name = at.of_kind("name", "the name of defined steps, or nothing,")
+                at.end()
+                if name.text != "nothing":
+                    self.group(name)
+                self.watched = None if name.text == "nothing" else name.text
+                return
+        self.room(first.place)
+        found = statements.steps(at, self.names, self.layouts, self.words)
+        self.steps += [(step, first.place.line) for step in found]
+        if self.watched is not None and depth == 0 and _may_change(found):
+            self.body(self.groups[self.watched], depth + 1)
+
+    def let(self, at: Cursor) -> None:
+        at.take()
+        name = at.of_kind("name", "a name")
+        if name.text in self.names.slots:
+            raise Bad(BAD_NUMBER, name.place, f"{name.text} is a slot already")
+        at.expect("=")
+        self.names.constants[name.text] = number(at, self.names)
+        at.end()
+
+    def group(self, name: Token) -> list[Line | Block]:
+        found = self.groups.get(name.text)
+        if found is None:
+            remedy = alike(name.text, self.groups) or f"define {name.text} {{ … }} before it"
+            raise Bad(UNKNOWN_NAME, name.place, f"no steps are called {name.text}", remedy)
+        return found
+
+    def do(self, name: Token, depth: int) -> None:
+        body = self.group(name)
+        if depth >= _DEEPEST:
+            raise Bad(TOO_MUCH, name.place, f"{name.text} does itself, or too many others")
+        self.body(body, depth + 1)
+
+    def check(self) -> None:
+        """What only the encoder knows: room for buffers, ranges of numbers."""
+        try:
+            encode(Program(tuple(step for step, _ in self.steps)))
+        except ValueError:
+            for step, line in self.steps:
+                try:
+                    encode(Program((step,)))
+                except ValueError as error:
+                    why = str(error).partition(": ")[2]
+                    self.errors.append(Bad(TOO_MUCH, Place(line, 0, 1), why))
+
+
+def _may_change(steps: list[Step]) -> bool:
+    return any(isinstance(step, Hypercall | Store | WriteMsr) for step in steps)
