@@ -1,0 +1,79 @@
+"""The releases and modes a clause has to be asked about, those alike taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pvhspec.backends.solver.rewrite import gates_in
+from pvhspec.ir.ir import Expr, Gate, Observation, Operation, Spec, Version
+
+__all__ = ["Combo", "alike", "combos", "expressions", "shown_combos"]
+
+Combo = tuple[Version, str]
+
+
+def combos(spec: Spec) -> tuple[Combo, ...]:
+    """Every release and mode, and the point releases just before and at a gate's edge."""
+    versions = dict.fromkeys(spec.releases)
+    for gate in _all_gates(spec):
+        if gate.since is not None and len(gate.since) > 2:
+            *front, last = gate.since
+            versions[gate.since] = None
+            if last > 0:
+                versions[(*front, last - 1)] = None
+        if gate.until is not None and len(gate.until) > 2:
+            *front, last = gate.until
+            versions.update(dict.fromkeys(((*front, last), (*front, last + 1))))
+    return tuple((v, m) for v in sorted(versions) for m in spec.modes)
+
+
+def _all_gates(spec: Spec) -> Iterator[Gate]:
+    for clause in spec.clauses.values():
+        yield clause.gate
+    items: tuple[Operation | Observation, ...] = (*spec.operations, *spec.observations)
+    for item in items:
+        yield item.gate
+        yield from gates_in(expressions(item))
+
+
+def expressions(item: Operation | Observation) -> Iterator[Expr]:
+    """Every expression of an operation or block."""
+    if isinstance(item, Operation):
+        yield from (e.when for e in item.errors if e.when is not None)
+        yield from (c.when for c in item.choices)
+        yield from (e.test for e in item.ensures)
+        if item.result is not None:
+            yield item.result
+        updates = (*item.updates, *item.always)
+    else:
+        yield item.when
+        yield from (r.test for r in item.requires)
+        updates = item.updates
+    for u in updates:
+        yield from (*u.indices, u.guard, u.value)
+
+
+def alike(
+    spec: Spec, item: Operation | Observation, all_: Iterable[Combo]
+) -> Iterator[tuple[Combo, ...]]:
+    """Groups of releases and modes between which no gate of an item tells apart."""
+    gates = set(gates_in(expressions(item)))
+    if isinstance(item, Operation):
+        gates |= {spec.clauses[e.clause].gate for e in item.errors}
+    ordered = sorted(gates, key=str)
+    groups: dict[tuple[bool, ...], list[Combo]] = {}
+    for version, mode in all_:
+        if item.gate.open(version, mode):
+            key = tuple(g.open(version, mode) for g in ordered)
+            groups.setdefault(key, []).append((version, mode))
+    yield from (tuple(g) for g in groups.values())
+
+
+def shown_combos(group: tuple[Combo, ...], all_: tuple[Combo, ...]) -> str:
+    """A group in words: `4.14 to 4.20, pvh_dom0, pvh_domu`."""
+    versions = sorted({v for v, _ in group})
+    modes = list(dict.fromkeys(m for _, m in group))
+    first, last = (".".join(map(str, v)) for v in (versions[0], versions[-1]))
+    where = first if first == last else f"{first} to {last}"
+    every = list(dict.fromkeys(m for _, m in all_))
+    return f"{where}, {'every mode' if modes == every else ', '.join(modes)}"

@@ -1,0 +1,256 @@
+"""One thing to prove: that a step keeps an invariant; or a state and a call that break it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import z3
+
+from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
+from pvhspec.backends.solver.sorts import Term
+from pvhspec.backends.solver.step import Call, call, event
+from pvhspec.backends.solver.views import After, AnyState, Boot
+from pvhspec.ir.ir import Expr, Observation, Operation, State
+
+__all__ = [
+    "Broken",
+    "Outcome",
+    "Search",
+    "at_boot",
+    "by_call",
+    "by_drift",
+    "by_event",
+    "easy",
+    "solve",
+]
+
+_ROUNDS = 60
+_FOR_WISHES = 1.5  # seconds to make an example easier to read
+
+Cells = tuple[tuple[str, tuple[Any, ...], Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """How a step breaks an invariant: the cells before, the event's fields, the cells after."""
+
+    before: Cells
+    inputs: tuple[tuple[str, Any], ...]
+    code: int | None
+    after: Cells
+    at: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`open`: not decided; `why` says how that came."""
+
+    status: Literal["proved", "refuted", "open"]
+    broken: Broken | None = None
+    why: str = ""
+
+
+def at_boot(states: dict[str, State], goal: Expr, budget: float) -> Outcome:
+    """Whether it holds at boot, whatever the toolstack has set."""
+    ground = Ground(states)
+    boot = Boot(ground, usual=False)
+    at = ground.deny(goal, Frame("", boot, {}))
+    return solve(ground, budget, lambda model: _broken(ground, model, None, {}, boot, boot, at))
+
+
+def by_call(
+    states: dict[str, State], op: Operation, known: list[Expr], goal: Expr, budget: float
+) -> Outcome:
+    """Whether a call keeps it, where `known` held before."""
+    ground = Ground(states)
+    before = AnyState(ground, "")
+    try:
+        made = call(ground, op, Frame("in.", before, {}), lowest=False)
+        ground.constraints.append(made.allowed)
+        at = ground.deny(goal, Frame("", made.after, {}))
+        for fact in known:
+            ground.assume(fact, Frame("", before, {}))
+        return solve(
+            ground,
+            budget,
+            lambda m: _broken(ground, m, made, made.frame.inputs, before, made.after, at),
+            lambda: easy(made, (z3.ULT(t, 16) for t in at.values() if z3.is_bv(t))),
+        )
+    except Unsupported as what:
+        return Outcome("open", why=str(what))
+
+
+def by_event(
+    states: dict[str, State], block: Observation, known: list[Expr], goal: Expr, budget: float
+) -> Outcome:
+    """Whether an event of another kind keeps it."""
+    ground = Ground(states)
+    before = AnyState(ground, "")
+    try:
+        frame = Frame("in.", before, {})
+        after = event(ground, block, frame)
+        at = ground.deny(goal, Frame("", after, {}))
+        for fact in known:
+            ground.assume(fact, Frame("", before, {}))
+        return solve(
+            ground, budget, lambda m: _broken(ground, m, None, frame.inputs, before, after, at)
+        )
+    except Unsupported as what:
+        return Outcome("open", why=str(what))
+
+
+class _Drifted:
+    """The state after the world outside has changed one cell."""
+
+    def __init__(self, ground: Ground, before: AnyState, state: State) -> None:
+        self._before, self._state = before, state
+        self._index = tuple(ground.fresh(v.name, v.type) for v in state.indices)
+        self._value = ground.fresh(f"{state.name}.after", state.type)
+        assert state.drift is not None
+        names = {v.name: t for v, t in zip(state.indices, self._index, strict=True)}
+        ground.assume(state.drift, Frame("", before, {}, names))
+        if state.drift_kind == "rise":
+            ground.constraints.append(self._value)
+
+    def read(self, state: str, index: tuple[Term, ...]) -> Term:
+        """The value of a cell."""
+        value = self._before.read(state, index)
+        if state != self._state.name:
+            return value
+        here = z3.And(*(a == b for a, b in zip(index, self._index, strict=True)))
+        return z3.If(here, self._value, value)
+
+
+def by_drift(
+    states: dict[str, State], state: State, known: list[Expr], goal: Expr, budget: float
+) -> Outcome:
+    """Whether a change from outside keeps it."""
+    ground = Ground(states)
+    before = AnyState(ground, "")
+    after = _Drifted(ground, before, state)
+    at = ground.deny(goal, Frame("", after, {}))
+    for fact in known:
+        ground.assume(fact, Frame("", before, {}))
+    return solve(ground, budget, lambda m: _broken(ground, m, None, {}, before, after, at))
+
+
+def solve(
+    ground: Ground,
+    budget: float,
+    explain: Callable[[Any], Broken],
+    wishes: Callable[[], Iterable[Term]] = tuple,
+    rounds: int = _ROUNDS,
+) -> Outcome:
+    """Rounds of instances until there is no model, or nothing is left to add.
+
+    `wishes` make an example easier to read; one that cannot be had is dropped.
+    """
+    search = Search(ground, budget, rounds)
+    answer, model = search.run([])
+    if answer is not True:
+        return Outcome("proved") if answer is False else Outcome("open", why=search.why)
+    kept: list[Term] = []
+    search.shorten(_FOR_WISHES)
+    for wish in wishes():
+        answer, other = search.run([*kept, wish])
+        if answer is None:
+            break
+        if answer:
+            kept, model = [*kept, wish], other
+    return Outcome("refuted", explain(model))
+
+
+class Search:
+    """A solver that adds instances until its model needs no more."""
+
+    def __init__(self, ground: Ground, budget: float, rounds: int = _ROUNDS) -> None:
+        self.why = ""
+        self._ground = ground
+        self._solver = z3.Solver()
+        self._end = time.monotonic() + budget
+        self._budget, self._rounds = budget, rounds
+        self._given = 0
+
+    def shorten(self, seconds: float) -> None:
+        """From now on no more than this."""
+        self._end = min(self._end, time.monotonic() + seconds)
+
+    def run(self, wishes: list[Term]) -> tuple[bool | None, Any]:
+        """Whether there is a model, and it."""
+        ground, solver = self._ground, self._solver
+        for _ in range(self._rounds):
+            left = self._end - time.monotonic()
+            if left <= 0:
+                break
+            solver.set("timeout", max(1, int(left * 1000)))
+            solver.add(*ground.constraints[self._given :])
+            self._given = len(ground.constraints)
+            answer = solver.check(*wishes)
+            if answer == z3.unsat:
+                return False, None
+            if answer != z3.sat:
+                break
+            model = solver.model()
+            if not ground.instantiate(model) and self._given == len(ground.constraints):
+                return True, model
+        self.why = f"not decided in {self._budget:g} s"
+        return None, None
+
+
+def easy(made: Call, extra: Iterable[Term] = ()) -> Iterator[Term]:
+    """What makes a call easy to read: it succeeds, from ring 0, with small numbers."""
+    yield from made.lowest
+    yield made.code == 0
+    for name, term in made.frame.inputs.items():
+        if z3.is_bool(term):
+            yield term
+        elif name == "cpl":
+            yield term == 0
+        elif name == "width":
+            yield term == 64
+        elif not name.startswith("out.") and name != "result":
+            yield z3.ULT(term, 4)
+    yield from extra
+
+
+def _broken(
+    ground: Ground,
+    model: Any,
+    made: Call | None,
+    inputs: dict[str, Term],
+    before: AnyState | Boot,
+    after: Any,
+    at: dict[str, Term],
+) -> Broken:
+    def value(term: Term) -> Any:
+        return model.eval(term, model_completion=True)
+
+    def known(term: Term) -> Any:
+        return _plain(value(term))
+
+    read: dict[tuple[str, tuple[Any, ...]], Any] = {}
+    later: dict[tuple[str, tuple[Any, ...]], Any] = {}
+    for (state, _), (index, term) in before.cells.items():
+        type_ = ground.states[state].type
+        key = (state, tuple(known(i) for i in index))
+        read[key] = ground.sorts.known(type_, value(term))
+    if isinstance(after, After):
+        for state, index, term in after.seen():
+            key = (state, tuple(known(i) for i in index))
+            later[key] = ground.sorts.known(ground.states[state].type, value(term))
+    code = None if made is None else known(made.code)
+    return Broken(
+        tuple((s, i, v) for (s, i), v in read.items()),
+        tuple((name, known(term)) for name, term in inputs.items()),
+        code,
+        tuple((s, i, v) for (s, i), v in later.items()),
+        tuple((name, known(term)) for name, term in at.items()),
+    )
+
+
+def _plain(term: Term) -> Any:
+    """A number or truth of a model."""
+    return z3.is_true(term) if z3.is_bool(term) else term.as_long()

@@ -1,0 +1,253 @@
+"""Every invariant against everything that happens: boot, every operation, events, drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pvhspec.backends.solver.combos import Combo, alike, combos
+from pvhspec.backends.solver.obligation import Outcome, at_boot, by_call, by_drift, by_event
+from pvhspec.backends.solver.parallel import Job, run_all
+from pvhspec.backends.solver.replay import Trial
+from pvhspec.backends.solver.rewrite import decide_gates, gates_in, solve_equalities, walk
+from pvhspec.backends.solver.step import special_observation, special_operation
+from pvhspec.ir.ir import Cell, Expr, Invariant, Observation, Operation, Spec
+
+__all__ = ["Proof", "Step", "prove"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an induction: what happens, where, and how that came out.
+
+    `with_` are the invariants that had to hold before, beside the one in question.
+    """
+
+    what: str
+    operation: Operation | None
+    group: tuple[Combo, ...]
+    outcome: Outcome
+    with_: tuple[str, ...]
+    cached: bool
+    seconds: float
+
+
+@dataclass(slots=True)
+class Proof:
+    """An invariant and its steps. `untouched`: how many steps change nothing that it speaks of."""
+
+    invariant: Invariant
+    steps: list[Step] = field(default_factory=list)
+    untouched: int = 0
+    trusted: tuple[str, ...] = ()
+    hangs_on: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """`proved`, `refuted`, or `open` where some step was not decided."""
+        found = {s.outcome.status for s in self.steps}
+        for status in ("refuted", "open"):
+            if status in found:
+                return status
+        return "open" if self.hangs_on else "proved"
+
+
+def prove(
+    spec: Spec,
+    names: Iterable[str] = (),
+    *,
+    budget: float = 10.0,
+    jobs: int | None = None,
+    cache: bool = True,
+    done: Callable[[int, int], None] = lambda _done, _of: None,
+) -> list[Proof]:
+    """Prove the invariants named (all, if none is), by induction over every step."""
+    every = combos(spec)
+    chosen = [i for i in spec.invariants if not names or i.name in names or i.clause in names]
+    work: list[tuple[Proof, Job]] = []
+    proofs: list[Proof] = []
+    for invariant in chosen:
+        proof = Proof(invariant, trusted=_trusted(spec, invariant))
+        proofs.append(proof)
+        work += [(proof, job) for job in _steps(spec, proof, every, budget)]
+    results = run_all([job for _, job in work], jobs, cache, done)
+    for (proof, job), (result, cached, seconds) in zip(work, results, strict=True):
+        outcome, with_ = result
+        proof.steps.append(
+            Step(job.what, job.operation, job.group, outcome, with_, cached, seconds)
+        )
+    _rest_on(proofs, spec)
+    return proofs
+
+
+def _rest_on(proofs: list[Proof], spec: Spec) -> None:
+    """A proof that used another invariant is worth as much as that one's."""
+    failed = {p.invariant.name for p in proofs if p.status == "refuted"}
+    changed = True
+    while changed:
+        changed = False
+        for proof in proofs:
+            used = {w for s in proof.steps for w in s.with_}
+            if used & failed and proof.invariant.name not in failed:
+                proof.hangs_on = tuple(sorted(used & failed))
+                failed.add(proof.invariant.name)
+                changed = True
+
+
+def _reads(node: Expr) -> set[str]:
+    return {n.state for n in walk(node) if isinstance(n, Cell)}
+
+
+def _trusted(spec: Spec, invariant: Invariant) -> tuple[str, ...]:
+    """Operations that may change a state of the invariant in ways the text does not tell."""
+    reads = _reads(invariant.body)
+    return tuple(
+        op.name for op in spec.operations if "*" in op.disturbs or reads & set(op.disturbs)
+    )
+
+
+def _steps(spec: Spec, proof: Proof, every: tuple[Combo, ...], budget: float) -> Iterator[Job]:
+    invariant = proof.invariant
+    reads = _reads(invariant.body)
+    for group in _groups_of(invariant, every):
+        version, mode = group[0]
+        goals = _Facts(spec, invariant, version, mode)
+        yield goals.job(
+            "at boot", None, group, budget, lambda g: at_boot(spec.states, g.goal, budget)
+        )
+        for state in spec.states.values():
+            if state.drift is not None and state.name in reads:
+                yield goals.drift(state.name, group, budget)
+            elif state.drift is not None:
+                proof.untouched += 1
+        for op in spec.operations:
+            if not reads & {u.target for u in (*op.updates, *op.always)}:
+                proof.untouched += 1
+                continue
+            for part in alike(spec, op, group):
+                yield _Facts(spec, invariant, *part[0]).call(op, part, budget)
+        for block in spec.observations:
+            if not reads & {u.target for u in block.updates}:
+                proof.untouched += 1
+                continue
+            for part in alike(spec, block, group):
+                yield _Facts(spec, invariant, *part[0]).event(block, part, budget)
+
+
+def _groups_of(invariant: Invariant, every: tuple[Combo, ...]) -> Iterator[tuple[Combo, ...]]:
+    gates = sorted(gates_in(iter((invariant.body,))), key=str)
+    groups: dict[tuple[bool, ...], list[Combo]] = {}
+    for version, mode in every:
+        groups.setdefault(tuple(g.open(version, mode) for g in gates), []).append((version, mode))
+    yield from (tuple(g) for g in groups.values())
+
+
+class _Facts:
+    """An invariant and all others, for one release and mode."""
+
+    def __init__(
+        self, spec: Spec, invariant: Invariant, version: tuple[int, ...], mode: str
+    ) -> None:
+        self.spec, self.where = spec, (version, mode)
+        self.bodies = {
+            i.name: solve_equalities(decide_gates(i.body, version, mode)) for i in spec.invariants
+        }
+        self.name = invariant.name
+        self.goal = self.bodies[invariant.name]
+        self.first = (self.name, *invariant.using)
+
+    def job(
+        self,
+        what: str,
+        operation: Operation | None,
+        group: tuple[Combo, ...],
+        budget: float,
+        run: Callable[[_Facts], Outcome],
+        *parts: object,
+    ) -> Job:
+        """A job without hypotheses."""
+        key = (what, self.goal, self.spec.states, budget, *parts)
+        return Job(what, operation, group, key, lambda: (run(self), ()))
+
+    def drift(self, state: str, group: tuple[Combo, ...], budget: float) -> Job:
+        """A change from outside."""
+        decl, states = self.spec.states[state], self.spec.states
+        what = f"{state} from outside"
+        return self._tried(
+            what,
+            None,
+            group,
+            budget,
+            self._plain(lambda known: by_drift(states, decl, known, self.goal, budget)),
+        )
+
+    def event(self, block: Observation, group: tuple[Combo, ...], budget: float) -> Job:
+        """An event of another kind."""
+        special = special_observation(block, *self.where)
+        states = self.spec.states
+        if special is None:
+            return Job(block.id, None, group, ("closed",), lambda: (Outcome("proved"), ()))
+        return self._tried(
+            block.id,
+            None,
+            group,
+            budget,
+            self._plain(lambda known: by_event(states, special, known, self.goal, budget)),
+            special,
+        )
+
+    def call(self, op: Operation, group: tuple[Combo, ...], budget: float) -> Job:
+        """A hypercall."""
+        special = special_operation(op, self.spec.clauses, *self.where)
+        assert special is not None
+
+        def step(names: list[str]) -> tuple[Outcome, list[str]]:
+            known = [self.bodies[n] for n in names]
+            outcome = by_call(self.spec.states, special, known, self.goal, budget)
+            others = [n for n in self.bodies if n not in names]
+            if outcome.broken is None:
+                return outcome, others if outcome.status == "open" else []
+            trial = Trial(self.spec, op, self.bodies, self.goal, self.where)
+            missing = trial.missing(outcome.broken)
+            if missing and not set(missing) & set(names):
+                return outcome, missing
+            against = trial.against(outcome.broken)
+            if not against:
+                return Outcome("refuted", trial.shrunk(outcome.broken)), []
+            return Outcome("open", why=f"the interpreter does not confirm it: {against}"), others
+
+        return self._tried(op.name, op, group, budget, step, special)
+
+    def _plain(
+        self, decide: Callable[[list[Expr]], Outcome]
+    ) -> Callable[[list[str]], tuple[Outcome, list[str]]]:
+        """A step that wants all invariants where some do not suffice."""
+
+        def step(names: list[str]) -> tuple[Outcome, list[str]]:
+            outcome = decide([self.bodies[n] for n in names])
+            others = [n for n in self.bodies if n not in names]
+            return outcome, [] if outcome.status == "proved" else others
+
+        return step
+
+    def _tried(
+        self,
+        what: str,
+        op: Operation | None,
+        group: tuple[Combo, ...],
+        budget: float,
+        step: Callable[[list[str]], tuple[Outcome, list[str]]],
+        *parts: object,
+    ) -> Job:
+        """First with the invariant alone, then with those beside it that are found missing."""
+
+        def run() -> tuple[Outcome, tuple[str, ...]]:
+            names = list(self.first)
+            while True:
+                outcome, missing = step(names)
+                if not missing:
+                    return outcome, tuple(n for n in names if n != self.name)
+                names += missing
+
+        key = (what, self.goal, self.bodies, self.spec.states, budget, *parts)
+        return Job(what, op, group, key, run)

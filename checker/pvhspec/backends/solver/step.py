@@ -1,0 +1,219 @@
+"""One step of an execution as a relation: what may be returned, and the state afterwards.
+
+The meaning is that of `interpreter/operation.py`, clause by clause.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import z3
+
+from pvhspec.backends.solver.ground import Frame, Ground
+from pvhspec.backends.solver.rewrite import decide_gates, solve_equalities, substitute
+from pvhspec.backends.solver.sorts import Term
+from pvhspec.backends.solver.views import After, Write
+from pvhspec.ir import build
+from pvhspec.ir.ir import (
+    Choice,
+    Clause,
+    Error,
+    Expr,
+    Gate,
+    Observation,
+    Op,
+    Operation,
+    Quant,
+    Update,
+    Var,
+    Version,
+)
+from pvhspec.types.types import BOOL, BitsType
+
+__all__ = ["Call", "call", "event", "special_observation", "special_operation"]
+
+
+# ---- one release and mode ----------------------------------------------------------------------
+
+
+def special_operation(
+    op: Operation, clauses: dict[str, Clause], version: Version, mode: str
+) -> Operation | None:
+    """The operation as it is for one release and mode: no gate is left. None: there is none."""
+    if not op.gate.open(version, mode):
+        return None
+
+    def of(node: Expr) -> Expr:
+        return solve_equalities(decide_gates(node, version, mode))
+
+    errors = tuple(
+        replace(e, when=None if e.when is None else of(e.when))
+        for e in op.errors
+        if e.when is not None or clauses[e.clause].gate.open(version, mode)
+    )
+    return replace(
+        op,
+        gate=Gate(),
+        errors=tuple(e for e in errors if e.when != build.FALSE),
+        choices=tuple(replace(c, when=of(c.when)) for c in op.choices),
+        result=None if op.result is None else of(op.result),
+        ensures=tuple(replace(e, test=of(e.test)) for e in op.ensures),
+        updates=_updates(op.updates, version, mode),
+        always=_updates(op.always, version, mode),
+    )
+
+
+def special_observation(block: Observation, version: Version, mode: str) -> Observation | None:
+    """The block as it is for one release and mode. None: it does not apply."""
+    when = solve_equalities(decide_gates(block.when, version, mode))
+    if not block.gate.open(version, mode) or when == build.FALSE:
+        return None
+    requires = tuple(
+        replace(r, test=solve_equalities(decide_gates(r.test, version, mode)))
+        for r in block.requires
+    )
+    return replace(
+        block,
+        gate=Gate(),
+        when=when,
+        requires=requires,
+        updates=_updates(block.updates, version, mode),
+    )
+
+
+def _updates(updates: tuple[Update, ...], version: Version, mode: str) -> tuple[Update, ...]:
+    made = (
+        replace(
+            u,
+            guard=solve_equalities(decide_gates(u.guard, version, mode)),
+            value=decide_gates(u.value, version, mode),
+            indices=tuple(decide_gates(i, version, mode) for i in u.indices),
+        )
+        for u in updates
+    )
+    return tuple(u for u in made if u.guard != build.FALSE)
+
+
+# ---- a hypercall -------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Call:
+    """A call: `code` is 0 or the error; `allowed` says that it may be returned.
+
+    `due` is when each error with a condition is, before any of a later rank.
+    """
+
+    op: Operation
+    frame: Frame
+    code: Term
+    due: list[tuple[Error, Term]]
+    refused: Term
+    effects: Term
+    allowed: Term
+    after: After
+    lowest: list[Term]
+
+
+def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
+    """A call of an operation (made special) in the state of the frame.
+
+    `lowest`: choices that promise it take the lowest.
+    """
+    before, prefix = frame.view, frame.prefix
+    due = _due(ground, op, frame)
+    code = z3.BitVec(f"{prefix}code", 16)
+    refused = z3.Or(*(d for _, d in due))
+    blocked = z3.Or(*(d for e, d in due if not e.after_success))
+    anytime = [e for e in op.errors if e.when is None]
+    allowed = z3.Or(
+        z3.And(code == 0, z3.Not(refused)),
+        *(z3.And(code == e.code, d) for e, d in due),
+        *(code == e.code for e in anytime),
+        *([] if op.modelled else [code != 0]),
+    )
+    effects = z3.And(
+        z3.Not(blocked), z3.Or(code == 0, *(z3.And(code == e.code, d) for e, d in due))
+    )
+    for error in anytime:
+        if error.after_success:
+            free = z3.Bool(f"{prefix}{error.name}.after")
+            effects = z3.If(code == error.code, free, effects)
+    if not op.modelled:
+        effects = z3.BoolVal(False)
+    takes_lowest: list[Term] = []
+    for choice in op.choices:
+        frame = _choose(ground, choice, frame, effects)
+        if choice.lowest is not None:
+            takes_lowest.append(_lowest(ground, choice, frame, effects))
+    if lowest:
+        ground.constraints += takes_lowest
+    _shown(ground, op, frame, z3.And(effects, code == 0))
+    states = [u for u in op.updates if not u.target.startswith("out.")]
+    writes = [Write(u, frame, effects) for u in states]
+    writes += [Write(u, frame, z3.BoolVal(True)) for u in op.always]
+    return Call(
+        op, frame, code, due, refused, effects, allowed, After(ground, before, writes), takes_lowest
+    )
+
+
+def _due(ground: Ground, op: Operation, frame: Frame) -> list[tuple[Error, Term]]:
+    found: list[tuple[Error, Term]] = []
+    earlier: list[Term] = []
+    conditional = sorted((e for e in op.errors if e.when is not None), key=lambda e: e.rank)
+    for _, group in groupby(conditional, key=lambda e: e.rank):
+        rank = [(e, ground.expr(e.when, frame)) for e in group if e.when is not None]
+        none_before = z3.Not(z3.Or(*earlier))
+        found += [(e, z3.And(none_before, when) if earlier else when) for e, when in rank]
+        earlier += [when for _, when in rank]
+    return found
+
+
+def _choose(ground: Ground, choice: Choice, frame: Frame, effects: Term) -> Frame:
+    var = choice.var
+    frame = frame.inside({var.name: ground.fresh(f"{frame.prefix}{var.name}", var.type)})
+    ground.assume(choice.when, frame, effects)
+    return frame
+
+
+def _lowest(ground: Ground, choice: Choice, frame: Frame, effects: Term) -> Term:
+    """A truth that says that the lowest value is taken."""
+    var, truth = choice.var, z3.Bool(f"{frame.prefix}lowest")
+    other = Var(f"{var.name}.other", var.type)
+    spare = substitute(choice.when, {var.name: other})
+    least = build.implies(spare, Op("ule", (var, other), BOOL))
+    ground.assume(Quant("forall", (other,), least, BOOL), frame, z3.And(truth, effects))
+    return truth
+
+
+def _shown(ground: Ground, op: Operation, frame: Frame, success: Term) -> None:
+    """What the caller sees after success: result and out fields."""
+    if op.result is not None:
+        result = ground.input("result", BitsType(64), frame)
+        ground.constraints.append(z3.Implies(success, result == ground.expr(op.result, frame)))
+    outs: dict[str, list[Update]] = {}
+    for update in op.updates:
+        if update.target.startswith("out."):
+            outs.setdefault(update.target, []).append(update)
+    for target, updates in outs.items():
+        seen = ground.input(target, updates[0].value.type, frame)
+        later = z3.BoolVal(False)
+        for update in reversed(updates):
+            guard = ground.expr(update.guard, frame)
+            here = z3.And(success, guard, z3.Not(later))
+            ground.constraints.append(z3.Implies(here, seen == ground.expr(update.value, frame)))
+            later = z3.Or(later, guard)
+    for ensure in op.ensures:
+        ground.assume(ensure.test, frame, success)
+
+
+# ---- other events ------------------------------------------------------------------------------
+
+
+def event(ground: Ground, block: Observation, frame: Frame) -> After:
+    """An event of another kind, to which a block (made special) applies."""
+    when = z3.BoolVal(True) if frame.scope is None else frame.scope
+    ground.constraints.append(z3.Implies(when, ground.expr(block.when, frame)))
+    writes = [Write(u, frame, when) for u in block.updates]
+    return After(ground, frame.view, writes)

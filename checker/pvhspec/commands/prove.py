@@ -1,0 +1,63 @@
+"""`pvhspec prove [NAME…]`: what always holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from pvhspec.commands.asking import add_asking, needs_solver, progress
+from pvhspec.commands.common import Subparsers, no_such_clause, spec_of
+from pvhspec.commands.common import add_parser as subcommand
+from pvhspec.diagnostics import PvhError
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """The subcommand's parser."""
+    parser = subcommand(
+        subparsers,
+        "prove",
+        "what always holds",
+        "Proves that invariants hold at boot\nand are kept by every operation, every event and "
+        "every change from outside, in every release\nand mode. Status 1 if one is refuted or "
+        "not decided.",
+        "pvhspec prove\npvhspec prove symmetric --no-cache",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="invariants (default: all)")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_asking(parser, 10.0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prove, and tell how it came out."""
+    if needs_solver():
+        return 3
+    spec = spec_of(args.spec)
+    known = {n for i in spec.invariants for n in (i.name, i.clause)}
+    for name in args.names:
+        if name not in known:
+            raise PvhError(no_such_clause(name, spec))
+    from pvhspec.backends.solver.prove import prove
+    from pvhspec.backends.solver.tell import proof_as_json, tell_proof
+
+    start = time.monotonic()
+    proofs = prove(
+        spec,
+        args.names,
+        budget=args.budget,
+        jobs=args.jobs,
+        cache=not args.no_cache,
+        done=progress("steps"),
+    )
+    seconds = time.monotonic() - start
+    good = sum(p.status == "proved" for p in proofs)
+    if args.format == "json":
+        told = [proof_as_json(spec, p) for p in proofs]
+        print(json.dumps({"version": 1, "seconds": round(seconds, 2), "proofs": told}, indent=2))
+    else:
+        for proof in proofs:
+            print("\n".join(tell_proof(spec, proof)))
+        print(f"\n{good} of {len(proofs)} invariants proved, in {seconds:.1f} s.")
+    return 0 if good == len(proofs) else 1

@@ -1,0 +1,40 @@
+"""The specification with an edit, as somebody might make it by mistake."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pvhspec import _data
+from pvhspec.ir.cache import load_spec
+from pvhspec.ir.ir import Spec
+from pvhspec.ir.lower import compile_folder
+
+
+@cache
+def real_spec() -> Spec:
+    """The specification as it is."""
+    spec, errors = load_spec()
+    assert spec is not None, errors
+    return spec
+
+
+@cache
+def edited(module: str, old: str, new: str) -> Spec:
+    """The specification with one place of a module changed; the place must be there, once,
+    however it is laid out."""
+    with TemporaryDirectory() as where:
+        folder = Path(where) / "spec"
+        shutil.copytree(_data.spec_dir(), folder)
+        path = folder.joinpath(*module.split(".")).with_suffix(".abi")
+        text = path.read_text()
+        pattern = r"\s+".join(re.escape(word) for word in old.split())
+        text, count = re.subn(pattern, lambda _: new, text)
+        assert count == 1, f"{old!r} stands {count} times in {module}"
+        path.write_text(text)
+        spec, errors = compile_folder(folder)
+    assert spec is not None, errors
+    return spec

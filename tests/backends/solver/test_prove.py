@@ -1,0 +1,118 @@
+"""Invariants are proved, and edits that break one are refuted by a story that can be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from pvhspec.backends.solver.prove import Proof, prove
+from pvhspec.backends.solver.tell import tell_proof
+from pvhspec.ir.ir import Spec
+from tests.backends.solver.edited import edited, real_spec
+
+
+def only(spec: Spec, name: str) -> Proof:
+    (proof,) = prove(spec, [name], cache=False)
+    return proof
+
+
+def test_every_invariant_is_proved() -> None:
+    proofs = prove(real_spec(), cache=False)
+    assert [p.invariant.name for p in proofs if p.status != "proved"] == []
+    assert len(proofs) >= 4
+
+
+@pytest.mark.parametrize(
+    "module, old, new, invariant, step",
+    [
+        pytest.param(
+            "evtchn.bind",
+            "channel[peer, remote_port] := interdomain(caller, chosen)",
+            "channel[peer, remote_port] := interdomain(caller, remote_port)",
+            "symmetric",
+            "EVTCHNOP_bind_interdomain",
+            id="the far end names the wrong port",
+        ),
+        pytest.param(
+            "evtchn.bind",
+            "channel[caller, chosen] := interdomain(peer, remote_port)",
+            "notify[caller, chosen] := 0",
+            "symmetric",
+            "EVTCHNOP_bind_interdomain",
+            id="an effect dropped on one side",
+        ),
+        pytest.param(
+            "evtchn.use",
+            "        and peer == owner and not xen_attached[owner, remote]\n",
+            "        and peer == owner\n",
+            "symmetric",
+            "EVTCHNOP_reset",
+            id="a port that is Xen's loses its far end",
+        ),
+        pytest.param(
+            "evtchn.use",
+            "    channel[caller, port] := free\n    notify[caller, port] := 0\n",
+            "    channel[caller, port] := free\n",
+            "free_notifies_vcpu_0",
+            "EVTCHNOP_close",
+            id="a closed port keeps its vCPU",
+        ),
+        pytest.param(
+            "evtchn.bind",
+            "when virq_number < 24 and (per_vcpu(q) or vcpu == 0) and virq_bound(caller, vcpu, q)",
+            "when virq_number < 16 and (per_vcpu(q) or vcpu == 0) and virq_bound(caller, vcpu, q)",
+            "one_port_per_virq",
+            "EVTCHNOP_bind_virq",
+            id="an error that misses some arguments",
+        ),
+    ],
+)
+def test_an_edit_is_refuted(module: str, old: str, new: str, invariant: str, step: str) -> None:
+    spec = edited(module, old, new)
+    proof = only(spec, invariant)
+    assert proof.status == "refuted"
+    assert {s.what for s in proof.steps if s.outcome.status == "refuted"} == {step}
+    text = "\n".join(tell_proof(spec, proof))
+    assert f"{step}(" in text
+    assert "before" in text
+    assert "after" in text
+    assert "so it fails for" in text
+
+
+def test_the_story_has_only_cells_that_matter() -> None:
+    spec = edited(
+        "evtchn.use",
+        "    channel[caller, port] := free\n    notify[caller, port] := 0\n",
+        "    channel[caller, port] := free\n",
+    )
+    stories = [s.outcome.broken for s in only(spec, "free_notifies_vcpu_0").steps]
+    found = [b for b in stories if b is not None]
+    assert found
+    for broken in found:
+        assert {state for state, _, _ in broken.before} == {"channel", "notify"}
+        assert len(broken.before) <= 3  # a joined port needs its far end
+
+
+def test_what_is_known_is_not_proved_again(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    spec = real_spec()
+    first = prove(spec, ["port_0_reserved"])
+    again = prove(spec, ["port_0_reserved"])
+    assert not any(s.cached for s in first[0].steps)
+    assert all(s.cached for s in again[0].steps)
+    assert [s.outcome for s in first[0].steps] == [s.outcome for s in again[0].steps]
+
+
+def test_a_change_proves_only_what_hangs_on_it(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    prove(real_spec(), ["port_0_reserved"])
+    other = edited("evtchn.bind", "channel[caller, chosen] := ipi", "notify[caller, chosen] := 1")
+    (proof,) = prove(other, ["port_0_reserved"])
+    anew = {s.what for s in proof.steps if not s.cached}
+    assert anew == set()
+    third = edited("evtchn.bind", "channel[caller, chosen] := ipi", "channel[caller, 5] := ipi")
+    (proof,) = prove(third, ["port_0_reserved"])
+    assert {s.what for s in proof.steps if not s.cached} == {"EVTCHNOP_bind_ipi"}
