@@ -41,6 +41,7 @@ class Path:
         self.writes: dict[Cell, tuple[Any, str]] = {}
         self.smears: list[tuple[str, tuple[Any, ...], Any]] = []
         self.assumed: list[str] = []
+        self._open: dict[Cell, None] = {}  # cells read whose value was not simply known
         self._syms: dict[str, Sym] = {}
         self._bound: dict[Sym, Any] = {}
         self._excluded: dict[Sym, set[Any]] = {}
@@ -60,6 +61,8 @@ class Path:
 
     def resolve(self, value: Any) -> Any:
         """A value, with what this run has assumed put in."""
+        if not self._bound:
+            return value
         kind = type(value)
         if kind is int or kind is bool:
             return value
@@ -190,14 +193,17 @@ class Path:
         return self.resolve(self.cells[key])
 
     def _first_read(self, state: str, index: tuple[Any, ...], type_: Type) -> Any:
-        what = f"{state}[{', '.join(map(str, index))}]"
         stored = self.store.read(state, index)
+        drift = self.store.drift(state)
+        if drift is None and is_known(stored):
+            return stored
+        what = f"{state}[{', '.join(map(str, index))}]"
+        self._open[state, index] = None
         if isinstance(stored, OneOf):
             options = sorted(stored.values, key=repr)
             stored = options[self.choose(len(options))]
             self._assume(what, stored)
         value = _open(stored, type_, what)
-        drift = self.store.drift(state)
         if drift is None:
             return value
         kind, test = drift
@@ -238,8 +244,8 @@ class Path:
     def outcome(self) -> dict[Cell, tuple[Any, str | None]]:
         """The cells this run knows more of, or changed, as the store keeps them."""
         found: dict[Cell, tuple[Any, str | None]] = {}
-        for key, value in self.cells.items():
-            found[key] = (_close(self.resolve(value)), None)
+        for key in self._open:
+            found[key] = (_close(self.resolve(self.cells[key])), None)
         for key, (value, clause) in self.writes.items():
             found[key] = (_close(self.resolve(value)), clause)
         return found
