@@ -25,10 +25,12 @@ class Store:
         states: dict[str, State],
         initial: dict[str, Callable[[tuple[Any, ...]], Any]],
         drifts: Mapping[str, Drift],
+        drift_reads: frozenset[str] = frozenset(),
     ) -> None:
         self._states = states
         self._initial = initial
         self._drifts = drifts
+        self._drift_reads = drift_reads
         self._cells: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in states}
         self._smears: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
         self._lost: set[str] = set()
@@ -70,12 +72,12 @@ class Store:
 
     def write(self, state: str, index: tuple[Any, ...], value: Any) -> None:
         """Set a cell."""
-        self._drifts_now.clear()
+        self._changed(state)
         self._cells[state][index] = value
 
     def smear(self, state: str, pattern: tuple[Any, ...], value: Any) -> None:
         """One cell that matches a pattern (None matches all) got a value, nobody saw which."""
-        self._drifts_now.clear()
+        self._changed(state)
         for index, old in self._cells[state].items():
             if _matches(pattern, index):
                 self._cells[state][index] = _join(old, value)
@@ -83,10 +85,15 @@ class Store:
 
     def lose(self, state: str) -> None:
         """Nothing is known of a state any more."""
-        self._drifts_now.clear()
+        self._changed(state)
         self._cells[state].clear()
         self._smears.pop(state, None)
         self._lost.add(state)
+
+    def _changed(self, state: str) -> None:
+        """Forget which cells drift, if that hangs on this state."""
+        if state in self._drift_reads:
+            self._drifts_now.clear()
 
     def merge(self, outcomes: list[dict[Cell, tuple[Any, str | None]]], seq: int) -> None:
         """Take over what several ways a step may have gone have in common."""
@@ -104,10 +111,13 @@ class Store:
             merged = values[0]
             for value in values[1:]:
                 merged = _join(merged, value)
-            if index not in self._cells[state] and merged == self.read(state, index):
-                continue  # nothing new: the cell stays untouched
-            self._drifts_now.clear()
-            self._cells[state][index] = merged
+            known = index in self._cells[state]
+            if merged == self.read(state, index):
+                if not known:
+                    continue  # nothing new: the cell stays untouched
+            else:
+                self._changed(state)
+                self._cells[state][index] = merged
             if writer is not None:
                 self.writers[key] = (seq, writer)
 
