@@ -53,9 +53,12 @@ def cells_shown(path: Path, spec: Spec, store: Store) -> tuple[str, ...]:
 
 
 def assumptions(ways: list[Path]) -> tuple[str, ...]:
-    """What has to be assumed for things to be as they should: the least of all that will do."""
+    """What has to be assumed for things to be as they should: the least of all that will do.
+
+    What has no short name in words is passed over.
+    """
     least = min((dict.fromkeys(p.assumed) for p in ways), key=len, default={})
-    return tuple(a if len(a) <= _LONGEST else f"{a[:_LONGEST]}…" for a in least)
+    return tuple(a for a in least if len(a) <= _LONGEST and "?" not in a)
 
 
 def instance_shown(
