@@ -108,6 +108,7 @@ def _dispatch(words: list[str]) -> int:
     command = import_module(f"pvhspec.commands.{module}")
     parser = Parser(prog="pvhspec")
     command.add_parser(parser.add_subparsers(dest="command", required=True))
+    parser.prog = f"pvhspec {first}"  # in messages about what no subcommand takes
     args = parser.parse_args(words)
     return int(command.run(args))
 

@@ -109,10 +109,11 @@ def no_such_clause(pattern: str, spec: Spec) -> Diagnostic:
     """The error for a name or pattern that matches no clause."""
     from difflib import get_close_matches
 
-    near = get_close_matches(pattern, spec.clauses, 3, 0.5)
+    near = get_close_matches(pattern, spec.clauses, 3, 0.75)
     if not near:
-        last = {name.rpartition(".")[2]: name for name in spec.clauses}
-        near = [last[n] for n in get_close_matches(pattern.rpartition(".")[2], last, 3)]
+        ends = {".".join(name.split(".")[-2:]): name for name in spec.clauses}
+        ends |= {name.rpartition(".")[2]: name for name in spec.clauses}
+        near = [ends[n] for n in get_close_matches(pattern, ends, 3, 0.75)]
     remedy = f"did you mean {' or '.join(near)}?" if near else "pvhspec explain '*' lists them all"
     return Diagnostic(NO_SUCH_CLAUSE, f"no clause matches {pattern}", remedy)
 

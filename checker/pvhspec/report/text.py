@@ -125,23 +125,32 @@ _MOST_OPEN = 12
 
 
 def _unseen(report: Report, verbose: bool, paint: Paint) -> Iterator[str]:
-    open_ = [c for c in report.unseen if c not in report.violates]
+    open_ = [c for c in report.unseen if c not in report.seen]
     if open_:
-        yield paint(f"could not be seen: {_clauses(len(open_))}, at least once", "yellow")
-        for name in open_ if verbose else open_[:_MOST_OPEN]:
-            count = report.unseen[name]
-            times = f"{count} event{'s' if count != 1 else ''}"
-            assumed = report.assumed.get(name)
-            only = f"; conforms if {' and '.join(assumed)}" if assumed else ""
-            yield f"  {wrapped(printable(f'{name}: {times}{only}'), 6, first=2)}"
+        yield paint(f"could not be seen: {_clauses(len(open_))}", "yellow")
+        yield from _each_open(report, open_ if verbose else open_[:_MOST_OPEN])
         if not verbose and len(open_) > _MOST_OPEN:
             yield f"  and {len(open_) - _MOST_OPEN} more (-v lists them)"
+        yield ""
+    partly = [c for c in report.unseen if c in report.seen and c not in report.violates]
+    if partly and verbose:
+        yield f"decided at some events, not to be seen at others: {_clauses(len(partly))}"
+        yield from _each_open(report, partly)
         yield ""
     if report.open_debts:
         yield paint("still owed where the trace ends:", "yellow")
         for clause, seq in report.open_debts:
             yield f"  {clause}, since event {seq}"
         yield ""
+
+
+def _each_open(report: Report, clauses: Iterable[str]) -> Iterator[str]:
+    for name in clauses:
+        count = report.unseen[name]
+        times = f"{count} event{'s' if count != 1 else ''}"
+        assumed = report.assumed.get(name)
+        only = f"; conforms if {' and '.join(assumed)}" if assumed else ""
+        yield f"  {wrapped(printable(f'{name}: {times}{only}'), 6, first=2)}"
 
 
 def coverage_line(report: Report, paint: Paint) -> str:
