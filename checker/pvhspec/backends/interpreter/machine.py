@@ -105,10 +105,10 @@ class Machine:
         """What the event says of each clause it was about."""
         if not call.operation.modelled and not found.ways[0][1].clauses:
             return
-        certain = found.certain and call.ret is not None
+        settled = call.ret is not None and not found.overflow and not found.failed
         clauses = dict.fromkeys(c for _, outcome in found.ways for c in outcome.clauses)
         for clause in clauses:
-            if certain:
+            if settled and all(clause in outcome.clauses for _, outcome in found.ways):
                 yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
             else:
                 ways = [p for p, outcome in found.ways if clause in outcome.clauses]
