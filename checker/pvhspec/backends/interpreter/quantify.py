@@ -63,6 +63,22 @@ class Samples:
                 first.append(value)
         yield from sorted([*self.touched, *first])
 
+    def fresh_first(self) -> Iterator[int]:
+        """The same with untouched values first: they decide most quantifiers at once."""
+        seen = set(self.touched)
+        for start, end in self.stretches:
+            value = next((v for v in range(start, end) if v not in seen), None)
+            if value is not None:
+                yield value
+        yield from self.touched
+
+    def stands_for_more(self, value: int) -> bool:
+        """Whether a sample stands for other values beside itself."""
+        if value in self.touched:
+            return False
+        start, end = next(s for s in self.stretches if s[0] <= value < s[1])
+        return end - start > 1
+
     def stretch(self, value: int) -> Iterator[int]:
         """Every value that a sample stands for."""
         if value in self.touched:
@@ -186,7 +202,7 @@ class Planner:
             if depth == len(plans):
                 return p.resolve(test(p))
             plan, open_ = plans[depth], []
-            for value in plan.samples(p).each():
+            for value in plan.samples(p).fresh_first():
                 p.vars[plan.variable.name] = value
                 found = run(p, depth + 1)
                 if found is stop:
