@@ -48,7 +48,8 @@ def cells_shown(path: Path, spec: Spec, store: Store) -> tuple[str, ...]:
             continue
         since = "since the start" if writer is None else f"since event {writer[0]} ({writer[1]})"
         shown = shown_value(value, spec.states[state].type)
-        lines.append(f"{state}[{', '.join(map(str, index))}] = {shown}, {since}")
+        cell = f"{state}[{', '.join(map(str, index))}]" if index else state
+        lines.append(f"{cell} is not known" if shown == "any" else f"{cell} = {shown}, {since}")
     return tuple(lines[:_MOST])
 
 

@@ -119,9 +119,7 @@ class Machine:
 
     def _take_over(self, found: Explored, seq: int) -> None:
         self.store.merge([p.outcome() for p, _ in found.ways], seq)
-        for path, _ in found.ways:
-            for state, pattern, value in path.smears:
-                self.store.smear(state, pattern, value)
+        self.store.blur(p for p, _ in found.ways)
 
     def _resume(self, stepper: Stepper, seen: Seen, call: Call) -> None:
         """After a violation: go on from what was seen, and forget what it makes doubtful."""

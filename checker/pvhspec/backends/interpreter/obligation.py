@@ -58,21 +58,21 @@ class _Test:
     def __init__(self, run: Fn, names: tuple[str, ...]) -> None:
         self._run, self._names = run, names
 
-    def _explore(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> Explored:
+    def _explore(self, seen: Seen, store: Store, values: tuple[Any, ...], until: bool) -> Explored:
         def step(path: Any) -> bool:
             path.vars = dict(zip(self._names, values, strict=True))
             return bool(path.decide(self._run(path)))
 
-        return explore(store, seen.fields, step)
+        return explore(store, seen.fields, step, until=until)
 
     def certainly(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
         """Whether it holds whatever was not seen."""
-        found = self._explore(seen, store, values)
+        found = self._explore(seen, store, values, until=False)
         return not found.overflow and all(holds for _, holds in found.ways)
 
     def possibly(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
         """Whether it may hold."""
-        found = self._explore(seen, store, values)
+        found = self._explore(seen, store, values, until=True)
         return found.overflow or any(holds for _, holds in found.ways)
 
 

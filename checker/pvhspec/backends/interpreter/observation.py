@@ -128,9 +128,7 @@ class Watcher:
                 store.lose(target)
             return
         store.merge([p.outcome() for p, _ in found.ways], seq)
-        for path, _ in found.ways:
-            for state, pattern, value in path.smears:
-                store.smear(state, pattern, value)
+        store.blur(p for p, _ in found.ways)
 
 
 def _gate_open(block: Observation, compiler: Compiler) -> bool:

@@ -169,7 +169,7 @@ class Stepper:
         if isinstance(want, Sym):
             path.bind(want, call.ret & mask)
         elif (call.ret ^ want) & mask:
-            self._fail(self.op.success, f"{call.ret:#x}", f"{want:#x}")
+            self._fail(self.op.success, _number(call.ret), _number(want))
 
     def _out(
         self,
@@ -195,7 +195,7 @@ class Stepper:
             if not path.decide(equal(want, seen)):
                 if update.clause in self._disregard:
                     return
-                self._fail(update.clause, f"{name} = {seen:#x}", f"{name} = {_number(want)}")
+                self._fail(update.clause, f"{name} = {_number(seen)}", f"{name} = {_number(want)}")
             clauses.append(update.clause)
             return
 
@@ -228,11 +228,14 @@ class Stepper:
                 p.vars[name] = _supposed(p, holds, samples, lowest is not None, choice.var)
                 return
             if not holds(p, seen):
-                self._fail(choice.clause, f"{shown} = {seen:#x}", "one that is free to choose")
+                self._fail(
+                    choice.clause, f"{shown} = {_number(seen)}", "one that is free to choose"
+                )
             if lowest is not None:
                 below = next((v for v in samples.each() if v < seen and holds(p, v)), None)
                 if below is not None:
-                    self._fail(lowest, f"{shown} = {seen:#x}", f"{shown} = {below:#x}, the lowest")
+                    free = f"{shown} = {_number(below)}, the lowest"
+                    self._fail(lowest, f"{shown} = {_number(seen)}", free)
                 clauses.append(lowest)
             clauses.append(choice.clause)
             p.vars[name] = seen
@@ -266,4 +269,6 @@ def _shows(updates: tuple[Update, ...], var: Var) -> str | None:
 
 
 def _number(value: Any) -> str:
-    return f"{value:#x}" if isinstance(value, int) and is_known(value) else str(value)
+    if isinstance(value, int) and is_known(value):
+        return str(value) if -4096 < value < 4096 else hex(value)
+    return str(value)

@@ -12,7 +12,7 @@ from pvhspec.types.types import EnumType, Type
 
 __all__ = ["MAX_PATHS", "Explored", "Inconsistent", "Path", "TooMuch", "explore"]
 
-MAX_PATHS = 256  # possibilities looked at before a step is left open
+MAX_PATHS = 32  # possibilities looked at before a step is left open
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ class Path:
         self.cells: dict[Cell, Any] = {}
         self.reads: list[Cell] = []
         self.writes: dict[Cell, tuple[Any, str]] = {}
+        self.lost: set[str] = set()
         self.smears: list[tuple[str, tuple[Any, ...], Any]] = []
         self.assumed: list[str] = []
         self._open: dict[Cell, None] = {}  # cells read whose value was not simply known
@@ -290,15 +291,24 @@ class Explored:
 
 
 def explore(
-    store: Store, inputs: Mapping[str, Any], step: Callable[[Path], T], most: int = MAX_PATHS
+    store: Store,
+    inputs: Mapping[str, Any],
+    step: Callable[[Path], T],
+    most: int = MAX_PATHS,
+    until: T | None = None,
 ) -> Explored:
-    """Run a step in every way the unknown values allow, up to `most` of them."""
+    """Run a step in every way the unknown values allow, up to `most` of them.
+
+    `until`: stop at the first way that ends so; what is asked is only whether there is one.
+    """
     found = Explored()
     script: list[int] = []
     for _ in range(most):
         path = Path(store, inputs, script)
         try:
             found.ways.append((path, step(path)))
+            if until is not None and found.ways[-1][1] == until:
+                return found
         except Inconsistent as error:
             found.failed.append((path, error.why))
         except TooMuch:

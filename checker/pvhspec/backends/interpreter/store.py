@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from pvhspec.backends.interpreter.values import ANY, OneOf
 from pvhspec.ir.ir import State
@@ -14,6 +14,13 @@ Cell: TypeAlias = tuple[str, tuple[Any, ...]]
 Drift: TypeAlias = tuple[str, Callable[[Any], Any]]
 
 _MOST_VALUES = 8  # a cell that may have more values is unknown
+
+
+class Blurred(Protocol):
+    """One way a step may have gone: writes whose index is unknown, and states lost."""
+
+    smears: list[tuple[str, tuple[Any, ...], Any]]
+    lost: set[str]
 
 
 class Store:
@@ -82,6 +89,14 @@ class Store:
             if _matches(pattern, index):
                 self._cells[state][index] = _join(old, value)
         self._smears.setdefault(state, []).append((pattern, value))
+
+    def blur(self, ways: Iterable[Blurred]) -> None:
+        """Take over what several ways a step may have gone wrote without saying where."""
+        for way in ways:
+            for state, pattern, value in way.smears:
+                self.smear(state, pattern, value)
+            for state in way.lost:
+                self.lose(state)
 
     def lose(self, state: str) -> None:
         """Nothing is known of a state any more."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer"]
 
+_MOST_CELLS = 1 << 13  # cells one update may write one by one
+
 
 @dataclass(frozen=True, slots=True)
 class _Made:
@@ -50,26 +52,43 @@ class Writer:
     def run(self, path: Path) -> None:
         """Write what the updates say."""
         for made in self._updates:
-            _over(path, made, 0)
+            _over(path, made, 0, False, [_MOST_CELLS])
 
 
-def _over(path: Path, made: _Made, depth: int) -> None:
-    """Every value of the binders from `depth` on."""
+def _over(path: Path, made: _Made, depth: int, stands_for_more: bool, left: list[int]) -> bool:
+    """Every value of the binders from `depth` on; whether anything was written.
+
+    `stands_for_more`: an outer value stands for others, too. Where it is unknown whether those are
+    written, or they are too many, nothing is known of the target any more.
+    """
     if depth == len(made.plans):
-        if path.decide(made.guard(path)):
-            index = tuple(path.resolve(i(path)) for i in made.indices)
-            path.write(made.target, index, path.resolve(made.value(path)), made.clause)
-        return
+        truth = path.resolve(made.guard(path))
+        if stands_for_more and not isinstance(truth, bool):
+            path.lost.add(made.target)
+            return False
+        if not path.decide(truth):
+            return False
+        left[0] -= 1
+        index = tuple(path.resolve(i(path)) for i in made.indices)
+        path.write(made.target, index, path.resolve(made.value(path)), made.clause)
+        return True
     plan = made.plans[depth]
     samples = plan.samples(path)
+    wrote = False
     for sample in samples.each():
-        before = len(path.writes) + len(path.smears)
+        if left[0] < 0:
+            path.lost.add(made.target)
+            return wrote
         path.vars[plan.variable.name] = sample
-        _over(path, made, depth + 1)
-        if len(path.writes) + len(path.smears) == before:
+        more = samples.stands_for_more(sample)
+        if not _over(path, made, depth + 1, stands_for_more or more, left):
+            continue
+        wrote = True
+        if not more:
             continue
         # The guard holds alike for every value the sample stands for; what is written may differ.
         for other in samples.stretch(sample):
-            if other != sample:
+            if other != sample and left[0] >= 0:
                 path.vars[plan.variable.name] = other
-                _over(path, made, depth + 1)
+                _over(path, made, depth + 1, stands_for_more, left)
+    return wrote
