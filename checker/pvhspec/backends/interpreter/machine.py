@@ -17,7 +17,7 @@ from pvhspec.backends.interpreter.operation import Outcome, Stepper
 from pvhspec.backends.interpreter.path import Explored, Path, explore
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.backends.protocol import Call, Finding, Judgement, Seen, Verdict
-from pvhspec.ir.ir import Operation, Spec
+from pvhspec.ir.ir import Operation, Spec, Update
 from pvhspec.names.gates import Version
 
 __all__ = ["Machine"]
@@ -95,7 +95,7 @@ class Machine:
                 yield Judgement(why.clause, Verdict.VIOLATES, seen.seq, seen.origin, why, state)
             return
         if op.modelled:
-            yield from self._frame(seen, call, found.ways[0][1])
+            yield from self._frame(seen, call, [outcome for _, outcome in found.ways])
         self._take_over(found, seen.seq)
         if op.disturbs and not (call.ret is not None and call.ret < 0 and found.ways[0][1].clauses):
             self._disturb(op)
@@ -123,7 +123,12 @@ class Machine:
 
     def _resume(self, stepper: Stepper, seen: Seen, call: Call) -> None:
         """After a violation: go on from what was seen, and forget what it makes doubtful."""
-        if call.ret is None or call.ret < 0:
+        op = call.operation
+        if call.ret is None or -call.ret in {e.code for e in op.errors if e.after_success}:
+            self._lose(op)
+            return
+        if call.ret < 0:
+            self._lose_all(op.always)
             return
         found = explore(self.store, seen.fields, lambda p: stepper.force(p, call))
         if found.ways and not found.overflow:
@@ -138,7 +143,10 @@ class Machine:
                 self.store.write(state, index, ANY)
 
     def _lose(self, op: Operation) -> None:
-        for target in {u.target for u in (*op.updates, *op.always)}:
+        self._lose_all((*op.updates, *op.always))
+
+    def _lose_all(self, updates: tuple[Update, ...]) -> None:
+        for target in {u.target for u in updates}:
             if not target.startswith("out."):
                 self.store.lose(target)
 
@@ -146,7 +154,7 @@ class Machine:
         for state in self.spec.states if "*" in op.disturbs else op.disturbs:
             self.store.lose(state)
 
-    def _frame(self, seen: Seen, call: Call, outcome: Outcome) -> Iterator[Judgement]:
+    def _frame(self, seen: Seen, call: Call, outcomes: list[Outcome]) -> Iterator[Judgement]:
         """The caller's memory: only what the operation writes may have changed."""
         op = call.operation
         if call.strayed:
@@ -156,22 +164,30 @@ class Machine:
             return
         if call.before is None or call.after is None:
             return
-        narrow = 1 if seen.fields.get("width") == 32 else 0
-        free: set[int] = set()
-        if outcome.effects and call.ret is not None and call.ret >= 0:
-            updated = {u.target.removeprefix("out.") for u in op.updates}
-            for slot in op.slots:
-                if slot.written and (slot.name in outcome.assigned or slot.name not in updated):
-                    at = slot.offset[narrow]
-                    free.update(range(at, at + slot.size[narrow]))
+        free = [self._free(op, o, seen.fields.get("width") == 32) for o in outcomes]
         pairs = enumerate(zip(call.before, call.after, strict=False))
-        changed = [i for i, (a, b) in pairs if a != b and i not in free]
-        if changed:
+        changed = [i for i, (a, b) in pairs if a != b]
+        least = min(([i for i in changed if i not in f] for f in free), key=len)
+        if least:
+            changed = least
             what = f"bytes {', '.join(map(str, changed[:8]))} of the structure changed"
             finding = Finding(op.frame, what, "no change")
             yield Judgement(op.frame, Verdict.VIOLATES, seen.seq, seen.origin, finding)
+        elif any(i not in f for f in free for i in changed):
+            yield self._unseen(op.frame, seen, ())
         elif op.struct is not None:
             yield Judgement(op.frame, Verdict.CONFORMS, seen.seq, seen.origin)
+
+    @staticmethod
+    def _free(op: Operation, outcome: Outcome, narrow: bool) -> set[int]:
+        """The bytes of the structure that an operation may change, if it went that way."""
+        free: set[int] = set()
+        updated = {u.target.removeprefix("out.") for u in op.updates}
+        for slot in op.slots if outcome.effects else ():
+            if slot.written and (slot.name in outcome.assigned or slot.name not in updated):
+                at = slot.offset[narrow]
+                free.update(range(at, at + slot.size[narrow]))
+        return free
 
     # ---- other events --------------------------------------------------------------------------
 

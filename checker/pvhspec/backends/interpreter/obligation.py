@@ -32,16 +32,19 @@ class Debts:
         """What an event pays, what it comes too late for, and what it newly owes."""
         for kind in self._kinds:
             clause = kind.clause
-            for values in kind.instances(seen, store):
+            owed = [values for of, values in self._open if of == clause]
+            for values in dict.fromkeys((*owed, *kind.instances(seen, store))):
                 key = (clause, values)
-                if kind.then.matches(seen, store, values):
+                if kind.then.possibly(seen, store, values):
                     # What is owed is paid; whether more is owed shows at the next event.
                     if self._open.pop(key, None) is not None:
-                        yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
+                        paid = kind.then.certainly(seen, store, values)
+                        verdict = Verdict.CONFORMS if paid else Verdict.UNSEEN
+                        yield Judgement(clause, verdict, seen.seq, seen.origin)
                     continue
-                if key in self._open and kind.before.matches(seen, store, values):
+                if key in self._open and kind.before.certainly(seen, store, values):
                     since = self._open.pop(key)
-                    if kind.unless.certainly(seen, store, values):
+                    if kind.unless.possibly(seen, store, values):
                         continue
                     finding = Finding(clause, f"{seen.kind} came first", kind.allowed(since))
                     yield Judgement(clause, Verdict.VIOLATES, seen.seq, seen.origin, finding)
@@ -83,9 +86,13 @@ class _Moment:
         self.event = moment.event
         self._test = _Test(compiler.expr(moment.test), names)
 
-    def matches(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
-        """Whether this is the moment. What cannot be seen counts in the hypervisor's favour."""
+    def possibly(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
+        """Whether this may be the moment."""
         return seen.kind == self.event and self._test.possibly(seen, store, values)
+
+    def certainly(self, seen: Seen, store: Store, values: tuple[Any, ...]) -> bool:
+        """Whether this is the moment, whatever was not seen."""
+        return seen.kind == self.event and self._test.certainly(seen, store, values)
 
 
 class _Kind:

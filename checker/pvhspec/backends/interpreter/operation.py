@@ -165,9 +165,11 @@ class Stepper:
         """The value success returns; what the state does not know is learned from it."""
         if call.ret is None:
             return
-        mask = 0xFFFFFFFF if path.inputs.get("width") == 32 else (1 << 64) - 1
+        wide = path.inputs.get("width") == 64
+        mask = (1 << 64) - 1 if wide else 0xFFFFFFFF
         if isinstance(want, Sym):
-            path.bind(want, call.ret & mask)
+            if wide:  # half of a value settles nothing
+                path.bind(want, call.ret & mask)
         elif (call.ret ^ want) & mask:
             self._fail(self.op.success, _number(call.ret), _number(want))
 
@@ -225,7 +227,9 @@ class Stepper:
             seen = p.inputs.get(f"out.{shown}") if judged and shown is not None else None
             samples = plan.samples(p)
             if seen is None:
-                p.vars[name] = _supposed(p, holds, samples, lowest is not None, choice.var)
+                p.vars[name] = _supposed(
+                    p, choice.clause, holds, samples, lowest is not None, choice.var
+                )
                 return
             if not holds(p, seen):
                 self._fail(
@@ -244,20 +248,30 @@ class Stepper:
 
 
 def _supposed(
-    p: Path, holds: Callable[[Path, int], bool], samples: Samples, lowest: bool, var: Var
+    p: Path,
+    clause: str,
+    holds: Callable[[Path, int], bool],
+    samples: Samples,
+    lowest: bool,
+    var: Var,
 ) -> Any:
     """The value of a choice that was not seen; unknown where it might be several."""
     found: list[int] = []
+    unsure = False
     for value in samples.each():
-        if holds(p, value):
-            if lowest:
+        doubts, choices = p.doubts, len(p.arity)
+        free = holds(p, value)
+        known = len(p.arity) == choices
+        unsure |= samples.unsure(value, p.doubts > doubts, known) and not (free and lowest)
+        if free:
+            if lowest and not unsure:
                 return value
             found.append(value)
-            if len(found) > 1 or value not in samples.touched:
+            if unsure or len(found) > 1 or samples.stands_for_more(value):
                 return Sym(var.type, var.name)
-    if not found:
-        raise Inconsistent(Finding("", "success", "nothing was free to choose"))
-    return found[0]
+    if not found and not unsure:
+        raise Inconsistent(Finding(clause, "success", "nothing was free to choose"))
+    return found[0] if found and not unsure else Sym(var.type, var.name)
 
 
 def _shows(updates: tuple[Update, ...], var: Var) -> str | None:

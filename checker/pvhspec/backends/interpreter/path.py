@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pvhspec.backends.interpreter.store import Cell, Store
 from pvhspec.backends.interpreter.values import ANY, Formula, OneOf, Sym, is_known
-from pvhspec.types.types import EnumType, Type
+from pvhspec.types.types import BoolType, EnumType, Type
 
 __all__ = ["MAX_PATHS", "Explored", "Inconsistent", "Path", "TooMuch", "explore"]
 
@@ -49,6 +49,8 @@ class Path:
         self._script = script
         self._at = 0
         self.arity: list[int] = []
+        self.doubts = 0  # how often something unknown was met
+        self.written = 0  # how many writes were made
 
     # ---- choices -------------------------------------------------------------------------------
 
@@ -79,6 +81,7 @@ class Path:
         truth = self.resolve(truth)
         if truth is True or truth is False:
             return bool(truth)
+        self.doubts += 1
         if isinstance(truth, Sym):
             return self._pick(truth, (True, False)) is True
         args = truth.args
@@ -160,6 +163,8 @@ class Path:
             self._assume(a.what, b)
             return True
         out.add(key)
+        if isinstance(a.type, BoolType) and isinstance(b, bool):
+            self.bind(a, not b)
         return False
 
     # ---- what is read --------------------------------------------------------------------------
@@ -175,6 +180,7 @@ class Path:
 
     def unseen(self, name: str, type_: Type) -> Sym:
         """A value that nobody has seen, the same whenever this run asks for it."""
+        self.doubts += 1
         if name not in self._syms:
             self._syms[name] = Sym(type_, name)
         return self._syms[name]
@@ -185,6 +191,7 @@ class Path:
             if type(i) is not int:
                 index = tuple(self.resolve(i) for i in index)
                 if not is_known(index):
+                    self.doubts += 1
                     return Sym(type_, f"{state}[…]")
                 break
         key = (state, index)
@@ -198,6 +205,8 @@ class Path:
         drift = self.store.drift(state)
         if drift is None and is_known(stored):
             return stored
+        if not is_known(stored):
+            self.doubts += 1
         what = f"{state}[{', '.join(map(str, index))}]"
         self._open[state, index] = None
         if isinstance(stored, OneOf):
@@ -212,6 +221,7 @@ class Path:
             return value
         if not self._drifts(state, index, test):
             return value
+        self.doubts += 1
         if kind == "change":
             return Sym(type_, what)
         if value is False and self.choose(2) == 0:
@@ -235,6 +245,7 @@ class Path:
 
     def write(self, state: str, index: tuple[Any, ...], value: Any, clause: str) -> None:
         """A cell of the state after the event."""
+        self.written += 1
         index = tuple(self.resolve(i) for i in index)
         if is_known(index):
             self.writes[(state, index)] = (value, clause)
@@ -283,6 +294,13 @@ class Explored:
         self.ways: list[tuple[Path, Any]] = []
         self.failed: list[tuple[Path, Any]] = []
         self.overflow = False
+
+    @classmethod
+    def open(cls) -> Explored:
+        """A step of which nothing is known."""
+        made = cls()
+        made.overflow = True
+        return made
 
     @property
     def certain(self) -> bool:

@@ -4,11 +4,14 @@ A variable that is only an index, or only compared, makes no difference between 
 cells were never touched and that lie on the same side of everything they are compared with. So it
 is enough to visit the touched cells, and one value from each stretch between comparisons. Where a
 variable is used in another way, every value is visited.
+
+What is unknown of one value says nothing of another: where a sample meets something unknown, the
+other values of its stretch may each be otherwise, and the quantifier says so (`_OTHERS`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Planner", "Samples", "children", "size_of"]
 
 _COMPARISONS = frozenset({"eq", "ult", "ule"})
+_OTHERS = Formula("open", ("others",))
 _MOST_OPEN = 32  # undecided values before a quantifier is left open as a whole
 _VISIT_ALL = 1 << 13  # the most values that are visited one by one where no plan fits
 
@@ -46,79 +50,98 @@ def children(node: Any) -> Iterator[Any]:
             yield value
 
 
-@dataclass(slots=True)
 class Samples:
-    """The values of a variable that stand for all of them."""
+    """The values of a variable that stand for all of them: touched ones for themselves, and the
+    first untouched one of each stretch for the others.
 
-    touched: list[int]
-    stretches: list[tuple[int, int]]
+    `vague`: something they are compared with is unknown. `blind`: a sample says nothing of the
+    others, because the variable is used in a way that no plan fits.
+    """
 
-    def each(self) -> Iterator[int]:
-        """Touched values, and the first untouched one of each stretch; in order."""
-        seen = set(self.touched)
-        first: list[int] = []
-        for start, end in self.stretches:
-            value = next((v for v in range(start, end) if v not in seen), None)
-            if value is not None:
-                first.append(value)
-        yield from sorted([*self.touched, *first])
+    def __init__(
+        self,
+        touched: Iterable[int],
+        stretches: Iterable[tuple[int, int]],
+        *,
+        vague: bool = False,
+        blind: bool = False,
+    ) -> None:
+        self.vague, self.blind = vague, blind
+        self._touched = set(touched)
+        self._stands: dict[int, tuple[int, int]] = {}
+        values = list(self._touched)
+        for start, end in stretches:
+            untouched = (v for v in range(start, end) if v not in self._touched)
+            first = next(untouched, None)
+            if first is not None:
+                values.append(first)
+                if next(untouched, None) is not None:
+                    self._stands[first] = (first, end)
+        self._values = sorted(values)
 
-    def fresh_first(self) -> Iterator[int]:
+    def each(self) -> list[int]:
+        """The values to visit, in order."""
+        return self._values
+
+    def fresh_first(self) -> list[int]:
         """The same with untouched values first: they decide most quantifiers at once."""
-        seen = set(self.touched)
-        for start, end in self.stretches:
-            value = next((v for v in range(start, end) if v not in seen), None)
-            if value is not None:
-                yield value
-        yield from self.touched
+        return sorted(self._values, key=self._touched.__contains__)
 
     def stands_for_more(self, value: int) -> bool:
         """Whether a sample stands for other values beside itself."""
-        if value in self.touched:
-            return False
-        start, end = next(s for s in self.stretches if s[0] <= value < s[1])
-        return end - start > 1
+        return value in self._stands
+
+    def others(self, value: int) -> int:
+        """At most how many other values a sample stands for."""
+        start, end = self._stands.get(value, (value, value + 1))
+        return end - start - 1
 
     def stretch(self, value: int) -> Iterator[int]:
-        """Every value that a sample stands for."""
-        if value in self.touched:
-            yield value
-            return
-        start, end = next(s for s in self.stretches if s[0] <= value < s[1])
-        seen = set(self.touched)
-        yield from (v for v in range(start, end) if v not in seen)
+        """Every value that a sample stands for, itself first."""
+        start, end = self._stands.get(value, (value, value + 1))
+        yield value
+        yield from (v for v in range(start, end) if v != value and v not in self._touched)
+
+    def unsure(self, value: int, doubted: bool, known: bool) -> bool:
+        """Whether what was found for a sample need not be so for those it stands for."""
+        return self.stands_for_more(value) and (doubted or self.blind or (self.vague and not known))
 
 
 @dataclass(slots=True)
 class Plan:
+    """How to find the samples of a variable. `all`: every value; `blind`: they are too many."""
+
     variable: Var
     size: int
     cells: list[tuple[str, int]]
     maps: list[tuple[str, int]]
     bounds: list[Callable[[Path], Any]]
     all: bool
+    blind: bool
 
     def samples(self, path: Path) -> Samples:
         """The values to visit in a run."""
         size = self.size
         if self.all:
-            return Samples(list(range(size)), [])
+            return Samples(range(size), ())
         touched: set[int] = set()
         for state, at in self.cells:
             touched.update(index[at] for index in path.store.keys(state))
+            touched.update(i[at] for i in path.store.smears(state) if i[at] is not None)
             touched.update(i[at] for s, i in path.cells if s == state)
         for name, at in self.maps:
             table = path.inputs.get(name)
             if table is not None:
                 touched.update(index[at] for index in table)
-        cuts = {0, size}
+        cuts, vague = {0, size}, False
         for bound in self.bounds:
             value = path.resolve(bound(path))
             if isinstance(value, int):
                 cuts.update(c for c in (value, value + 1) if 0 < c < size)
-        ordered = sorted(cuts)
-        stretches = list(pairwise(ordered))
-        return Samples(sorted(t for t in touched if 0 <= t < size), stretches)
+            else:
+                vague = True
+        inside = (t for t in touched if 0 <= t < size)
+        return Samples(inside, pairwise(sorted(cuts)), vague=vague, blind=self.blind)
 
 
 class Planner:
@@ -131,18 +154,33 @@ class Planner:
 
     def plan(self, variable: Var, bodies: tuple[Expr, ...], later: tuple[Var, ...] = ()) -> Plan:
         """The plan for a variable of some expressions; `later` variables have no value yet."""
+        inner = frozenset(later).union(*(_bound_in(b) for b in bodies))
+        uses = self._uses(variable, bodies, inner, frozenset({variable}))
+        size = size_of(variable.type)
+        fits = size <= _VISIT_ALL
+        return Plan(
+            variable, size, list(dict.fromkeys(uses.cells)), list(dict.fromkeys(uses.maps)),
+            [self._compiler.expr(b) for b in uses.bounds],
+            size <= 8 or (uses.other and fits), uses.other and not fits,
+        )  # fmt: skip
+
+    def _uses(
+        self, variable: Var, bodies: tuple[Expr, ...], inner: frozenset[Var], seen: frozenset[Var]
+    ) -> _Uses:
+        """How a variable is used. One that is compared with a variable further in makes a
+        difference wherever that one does."""
         uses = _Uses()
         for body in bodies:
             self._walk(body, variable, uses)
-        inner = set(later).union(*(_bound_in(b) for b in bodies))
-        uses.bounds = [b for b in uses.bounds if not inner & _vars(b)]
-        size = size_of(variable.type)
-        small = size <= 8
-        visit_all = small or (uses.other and size <= _VISIT_ALL)
-        return Plan(
-            variable, size, list(dict.fromkeys(uses.cells)), list(dict.fromkeys(uses.maps)),
-            [self._compiler.expr(b) for b in uses.bounds], visit_all,
-        )  # fmt: skip
+        bounds, uses.bounds = uses.bounds, []
+        for bound in bounds:
+            if not (inner | seen) & _vars(bound):
+                uses.bounds.append(bound)
+            elif not isinstance(bound, Var):
+                uses.other = True
+            elif bound not in seen:
+                uses.add(self._uses(bound, bodies, inner, seen | {bound}))
+        return uses
 
     def _walk(self, node: Expr, variable: Var, uses: _Uses) -> None:
         match node:
@@ -184,7 +222,9 @@ class Planner:
             for expr in (decl.init, decl.drift):
                 if expr is not None:
                     self._walk(expr, decl.indices[at], uses)
-            uses.bounds = [b for b in uses.bounds if isinstance(b, Const)]
+            constant: list[Expr] = [b for b in uses.bounds if isinstance(b, Const)]
+            uses.other |= len(constant) < len(uses.bounds)
+            uses.bounds = constant
         return self._state_uses[key]
 
     # ---- quantifiers ---------------------------------------------------------------------------
@@ -201,16 +241,21 @@ class Planner:
         def run(p: Path, depth: int) -> Any:
             if depth == len(plans):
                 return p.resolve(test(p))
-            plan, open_ = plans[depth], []
-            for value in plan.samples(p).fresh_first():
+            plan, open_, others = plans[depth], [], False
+            samples = plan.samples(p)
+            for value in samples.fresh_first():
                 p.vars[plan.variable.name] = value
+                doubts = p.doubts
                 found = run(p, depth + 1)
                 if found is stop:
                     return found
+                others |= samples.unsure(value, p.doubts > doubts, isinstance(found, bool))
                 if found is not (not stop):
                     open_.append(found)
                     if len(open_) > _MOST_OPEN:
                         return Formula("open", ())
+            if others:
+                open_.append(_OTHERS)
             return join(open_) if open_ else not stop
 
         return lambda p: run(p, 0)

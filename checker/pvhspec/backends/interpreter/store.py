@@ -61,6 +61,10 @@ class Store:
         """The indices of the cells that were touched."""
         return self._cells[state].keys()
 
+    def smears(self, state: str) -> Iterable[tuple[Any, ...]]:
+        """The patterns of the cells that a write may have hit; None matches every index."""
+        return (pattern for pattern, _ in self._smears.get(state, ()))
+
     def drift(self, state: str) -> Drift | None:
         """How and when the world outside may change a cell."""
         return self._drifts.get(state)
@@ -101,6 +105,8 @@ class Store:
     def lose(self, state: str) -> None:
         """Nothing is known of a state any more."""
         self._changed(state)
+        for index in self._cells[state]:
+            self.writers.pop((state, index), None)
         self._cells[state].clear()
         self._smears.pop(state, None)
         self._lost.add(state)
