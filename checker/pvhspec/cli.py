@@ -14,10 +14,12 @@ from importlib import import_module
 from typing import NoReturn
 
 from pvhspec import __version__
+from pvhspec.report.paint import wants_color
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "commands", "main"]
 
 # Each subcommand: the module that has it, and what it is for. Grouped as the help shows them.
+# One whose module is not written yet is not shown.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Judge a hypervisor": {
         "check": ("check", "judge traces by the specification"),
@@ -103,7 +105,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"pvhspec {__version__}")
         return 0
     module = next((group[first][0] for group in COMMANDS.values() if first in group), None)
-    if module is None:
+    if module is None or not _is_there(module):
         return _unknown(first)
     command = import_module(f"pvhspec.commands.{module}")
     parser = Parser(prog="pvhspec")
@@ -113,8 +115,20 @@ def _dispatch(words: list[str]) -> int:
     return int(command.run(args))
 
 
+def commands() -> dict[str, dict[str, str]]:
+    """The subcommands of this version: what each is for, by group."""
+    return {
+        title: {name: about for name, (module, about) in group.items() if _is_there(module)}
+        for title, group in COMMANDS.items()
+    }
+
+
+def _is_there(module: str) -> bool:
+    return os.path.exists(os.path.join(os.path.dirname(__file__), "commands", f"{module}.py"))
+
+
 def _unknown(word: str) -> int:
-    names = [name for group in COMMANDS.values() for name in group]
+    names = [name for group in commands().values() for name in group]
     if not word:
         _say(_help())
     elif word.startswith("-"):
@@ -130,9 +144,9 @@ def _unknown(word: str) -> int:
 
 def _help() -> str:
     lines = ["usage: pvhspec COMMAND …", "", "The Xen PVH guest ABI, executable.", ""]
-    for title, group in COMMANDS.items():
+    for title, group in commands().items():
         lines.append(f"{title}:")
-        lines += [f"  {name:<10} {about}" for name, (_, about) in group.items()]
+        lines += [f"  {name:<10} {about}" for name, about in group.items()]
         lines.append("")
     lines += ["pvhspec COMMAND --help tells the options of each; --version the version.", ""]
     return "\n".join(lines) + f"\n{EXAMPLES}\n{STATUSES}"
@@ -180,14 +194,6 @@ def _fault(error: Exception, words: list[str]) -> str:
     except OSError:
         return line
     return f"{line} with {log.name}"
-
-
-def wants_color(stream: object) -> bool:
-    """Colours only on a terminal that has them, and never against NO_COLOR."""
-    isatty = getattr(stream, "isatty", None)
-    if isatty is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return bool(isatty())
 
 
 def _say(text: str) -> None:

@@ -52,16 +52,21 @@ def judge(
     header = trace.header
     release = version or header_version(header)
     kind = mode or header_mode(header)
+    errors: list[Diagnostic] = []
     if kind not in spec.modes:
-        remedy = f"say it with --mode: {', '.join(spec.modes)}"
-        raise PvhError(Diagnostic(NO_MODE, f"no mode, or unknown: {kind}", remedy, trace.path))
-    if release is None:
-        if header.hypervisor.name == "xen":
-            remedy = "say it with --release, as in --release 4.17.7"
-            raise PvhError(Diagnostic(NO_RELEASE, "no release of Xen", remedy, trace.path))
-        release = spec.releases[-1]
-    elif header.hypervisor.name not in (None, "xen"):
-        release = spec.releases[-1]
+        known = ", ".join(spec.modes)
+        what = "the trace does not say the guest's mode" if kind is None else f"no mode {kind}"
+        remedy = f"say it with --mode: {known}" if mode is None else f"the modes are {known}"
+        errors.append(Diagnostic(NO_MODE, what, remedy, trace.path))
+    if release is None and header.hypervisor.name in (None, "xen"):
+        what = "the trace does not say the release of Xen"
+        remedy = "say it with --release, as in --release 4.17.7"
+        errors.append(Diagnostic(NO_RELEASE, what, remedy, trace.path))
+    if errors:
+        raise PvhError(*errors)
+    assert kind is not None
+    if release is None or header.hypervisor.name not in (None, "xen"):
+        release = version or spec.releases[-1]
     report = Report(
         trace.path,
         header.hypervisor.name or "unknown",

@@ -84,8 +84,7 @@ def _status(report: Report, require: int) -> int:
 
 
 def _print(report: Report, spec: Spec, args: argparse.Namespace, position: int) -> None:
-    from pvhspec.cli import wants_color
-    from pvhspec.report.paint import Paint
+    from pvhspec.report.paint import Paint, wants_color
     from pvhspec.report.text import text_of
 
     paint = Paint(wants_color(sys.stdout))
@@ -94,12 +93,13 @@ def _print(report: Report, spec: Spec, args: argparse.Namespace, position: int) 
     print(text_of(report, spec, paint=paint, verbose=args.verbose))
     seen = len(report.seen)
     if seen < args.require_seen:
-        need = f"{args.require_seen} clause{'s' if args.require_seen != 1 else ''}"
-        print(paint(f"gate not met: {seen} decided, {need} required (--require-seen)", "red"))
+        count = f"{seen} clause{'s' if seen != 1 else ''} decided"
+        told = f"gate not met: {count}, {args.require_seen} required (--require-seen)"
+        print(paint(told, "red"))
 
 
 def _unreadable(path: str, error: PvhError, form: str, objects: list[dict[str, Any]]) -> None:
-    from pvhspec.cli import wants_color
+    from pvhspec.report.paint import wants_color
 
     sys.stdout.flush()
     print(render_all(error.diagnostics, wants_color(sys.stderr)), file=sys.stderr)

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
                 file.write_text(text, encoding="utf-8")
             told += f", recorded in {file}"
     if errors:
-        from pvhspec.cli import wants_color
+        from pvhspec.report.paint import wants_color
 
         print(render_all(errors, wants_color(sys.stderr)), file=sys.stderr)
         return 1

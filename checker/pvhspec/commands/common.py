@@ -43,11 +43,13 @@ def command(
     subparsers: Subparsers[argparse.ArgumentParser], name: str, about: str, more: str, examples: str
 ) -> argparse.ArgumentParser:
     """A subcommand's parser: what it does, and examples that can be copied."""
+    from pvhspec.report.paint import wrapped
+
     lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
     return subparsers.add_parser(
         name,
         help=about,
-        description=f"{about[:1].upper()}{about[1:]}. {more}",
+        description=wrapped(f"{about[:1].upper()}{about[1:]}. {more}", 0, 80),
         epilog=f"examples:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -60,10 +60,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_table(applicable, seen, broken, args.verbose)))
     if len(seen) < args.require_seen:
-        print(
-            f"gate not met: {len(seen)} decided, {args.require_seen} required (--require-seen)",
-            file=sys.stderr,
-        )
+        told = f"{len(seen)} clauses decided, {args.require_seen} required (--require-seen)"
+        print(f"gate not met: {told}", file=sys.stderr)
         return 1
     return 0
 

@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(dumped({"version": 1, "clauses": [clause_object(c, spec) for c in clauses]}))
         return 0
-    from pvhspec.cli import wants_color
-    from pvhspec.report.paint import Paint
+    from pvhspec.report.paint import Paint, wants_color
 
     paint = Paint(wants_color(sys.stdout))
     full = args.all or len(clauses) <= _MOST_IN_FULL

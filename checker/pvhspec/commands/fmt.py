@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         changed += found
     sys.stdout.flush()
     if errors:
-        from pvhspec.cli import wants_color
+        from pvhspec.report.paint import wants_color
 
         print(render_all(errors, wants_color(sys.stderr)), file=sys.stderr)
         return 2

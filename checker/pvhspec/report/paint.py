@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Paint", "wrapped"]
+import os
+
+__all__ = ["Paint", "wants_color", "wrapped"]
 
 _CODES = {"bold": "1", "dim": "2", "red": "1;31", "green": "1;32", "yellow": "1;33", "blue": "34"}
 
@@ -16,6 +18,14 @@ class Paint:
     def __call__(self, text: str, color: str) -> str:
         """The text in a colour."""
         return f"\x1b[{_CODES[color]}m{text}\x1b[0m" if self._on else text
+
+
+def wants_color(stream: object) -> bool:
+    """Colours only on a terminal that has them, and never against NO_COLOR."""
+    isatty = getattr(stream, "isatty", None)
+    if isatty is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(isatty())
 
 
 def wrapped(text: str, indent: int, width: int = 100, first: int | None = None) -> str:

@@ -53,7 +53,7 @@ def _head(report: Report, paint: Paint) -> Iterator[str]:
         f"judged {_BY[report.authority]}"
     )
     for notice in report.notices:
-        yield paint(notice.removeprefix(f"{report.path}:"), "yellow")
+        yield paint(notice, "yellow")
 
 
 # ---- violations --------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def coverage_line(report: Report, paint: Paint) -> str:
     """How much of what applies was seen."""
     all_, seen = len(report.applicable), len(report.seen)
     open_ = len([c for c in report.unseen if c not in report.seen])
-    parts = [f"{seen} of the {_clauses(all_)} that apply were decided"]
+    parts = [f"{seen} of {all_} clauses that apply decided"]
     if open_:
         parts.append(f"{open_} could not be")
     parts.append(f"{len(report.never_seen())} never came up")

@@ -1,0 +1,79 @@
+"""Writes the traces of the transcripts: `python make.py`. Nobody captured them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+AT = 0x1000
+
+
+def header(**more: Any) -> dict[str, Any]:
+    return {
+        "schema": "pvh-trace/1",
+        "origin": {"method": "example"},
+        "synthetic": True,
+        "hypervisor": {"name": "xen", "version": "4.17.7"},
+        "guest": {"mode": "pvh_dom0"},
+        "from_boot": True,
+        "complete": {"events": True, "args": True, "results": True, "memory": True},
+        **more,
+    }
+
+
+def call(
+    command: int, ret: int | None, before: tuple[int, int], after: tuple[int, int] | None
+) -> dict[str, Any]:
+    """A call of bell_op with a structure of two words."""
+    event: dict[str, Any] = {
+        "kind": "hypercall", "dom": 0, "vcpu": 0, "width": 64, "nr": 32,
+        "args": [command, AT], "arg_readable": True, "arg_writable": True,
+        "in": [[AT, words(before)]],
+    }  # fmt: skip
+    if ret is not None:
+        event["ret"] = ret
+    if after is not None:
+        event["out"] = [[AT, words(after)]]
+    return event
+
+
+def words(pair: tuple[int, int]) -> str:
+    return b"".join(w.to_bytes(4, "little") for w in pair).hex()
+
+
+def hang(tone: int, hook: int | None, ret: int | None = 0) -> dict[str, Any]:
+    return call(0, ret, (tone, 0xEEEE), None if hook is None else (tone, hook))
+
+
+def ring(hook: int, tone: int | None, ret: int | None = 0) -> dict[str, Any]:
+    return call(1, ret, (hook, 0xEEEE), None if tone is None else (hook, tone))
+
+
+TRACES: dict[str, list[dict[str, Any]]] = {
+    "conforms": [header(), hang(440, 0), hang(880, 1), ring(1, 880), ring(5, 0xEEEE, -22)],
+    "violates": [
+        header(),
+        hang(440, 1),
+        ring(1, 440),
+        ring(1, 441),
+        ring(5, 1),
+        *[hang(9001, 0xEEEE, -16) for _ in range(12)],
+    ],
+    "unseen": [header(from_boot=False), ring(3, None, None), ring(3, 100)],
+    "blind": [header(from_boot=False), {"kind": "note", "text": "nothing to see"}],
+    "nameless": [header(hypervisor={"name": "xen"}, guest={}), hang(440, 0)],
+}
+
+
+def main() -> None:
+    for name, lines in TRACES.items():
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (HERE / f"{name}.jsonl").write_text(text)
+        if name == "conforms":
+            (HERE / "cut.jsonl").write_text(text[:-40])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The JSON verdict is what its schema says, whatever the trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pvhspec.report
+from pvhspec import _data, cli
+from tests.cli.transcripts import INPUTS
+from tests.report.schema import problems
+
+SCHEMA = json.loads((Path(pvhspec.report.__file__).parent / "schema" / "check-1.json").read_text())
+REAL = sorted((_data.traces_dir() / "corpus" / "real").glob("*.jsonl"))
+MADE = sorted(INPUTS.glob("*.jsonl"))
+
+
+def verdict(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    status = cli.main(["check", "--format", "json", *words])
+    found = json.loads(capsys.readouterr().out)
+    assert found["status"] == status
+    return status, found
+
+
+@pytest.mark.parametrize("path", [*MADE, INPUTS / "missing"], ids=lambda p: p.stem)
+def test_a_made_trace(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = verdict(capsys, "--spec", str(INPUTS / "bell"), str(path))
+    assert not list(problems(found, SCHEMA, SCHEMA, "$"))
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda p: p.stem)
+def test_a_real_trace(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = verdict(capsys, str(path))
+    assert not list(problems(found, SCHEMA, SCHEMA, "$"))
+
+
+def test_every_occurrence_is_counted_and_the_first_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = str(INPUTS / "violates.jsonl")
+    status, found = verdict(capsys, "--spec", str(INPUTS / "bell"), path)
+    assert status == 1
+    by_clause = {v["clause"].rpartition("bells.")[2]: v for v in found["traces"][0]["violations"]}
+    shrill = by_clause["BELL_hang.too_shrill"]
+    assert (shrill["count"], len(shrill["at"])) == (12, 10)
+    assert shrill["at"][0]["what"] == "BELL_hang(tone = 0x2329) = -16, 64-bit caller"
+    assert by_clause["BELL_hang.chosen.lowest"]["citations"][0]["anchor"] == "for ( h = 0;"
+
+
+def test_the_schema_is_held_to() -> None:
+    _, wrong = 0, {"version": 2, "tool": {"name": "x"}, "status": 7, "traces": [{}], "more": 1}
+    assert len(list(problems(wrong, SCHEMA, SCHEMA, "$"))) > 4
