@@ -53,13 +53,11 @@ def expressions(item: Operation | Observation) -> Iterator[Expr]:
         yield from (*u.indices, u.guard, u.value)
 
 
-def alike(
-    spec: Spec, item: Operation | Observation, all_: Iterable[Combo]
-) -> Iterator[tuple[Combo, ...]]:
+def alike(item: Operation | Observation, all_: Iterable[Combo]) -> Iterator[tuple[Combo, ...]]:
     """Groups of releases and modes between which no gate of an item tells apart."""
     gates = set(gates_in(expressions(item)))
     if isinstance(item, Operation):
-        gates |= {spec.clauses[e.clause].gate for e in item.errors}
+        gates |= {e.gate for e in item.errors}
     ordered = sorted(gates, key=str)
     groups: dict[tuple[bool, ...], list[Combo]] = {}
     for version, mode in all_:

@@ -55,10 +55,16 @@ def run_all(
     left = [n for n in range(len(jobs)) if n not in found]
     for count, (number, result, seconds) in enumerate(_results(jobs, left, cores), 1):
         found[number] = (result, False, seconds)
-        if cache and result[0].status != "open":  # with more time it may be decided
+        if cache and _status(result) != "open":  # with more time it may be decided
             _save(names[number], result)
         done(count, len(left))
     return [found[n] for n in range(len(jobs))]
+
+
+def _status(result: Any) -> str:
+    """`proved`, `open` and the like, of a result or of the first of several."""
+    first = result[0] if isinstance(result, tuple) else result
+    return str(getattr(first, "status", ""))
 
 
 def _results(jobs: list[Job], left: list[int], cores: int | None) -> Any:

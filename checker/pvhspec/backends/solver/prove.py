@@ -124,13 +124,13 @@ def _steps(spec: Spec, proof: Proof, every: tuple[Combo, ...], budget: float) ->
             if not reads & {u.target for u in (*op.updates, *op.always)}:
                 proof.untouched += 1
                 continue
-            for part in alike(spec, op, group):
+            for part in alike(op, group):
                 yield _Facts(spec, invariant, *part[0]).call(op, part, budget)
         for block in spec.observations:
             if not reads & {u.target for u in block.updates}:
                 proof.untouched += 1
                 continue
-            for part in alike(spec, block, group):
+            for part in alike(block, group):
                 yield _Facts(spec, invariant, *part[0]).event(block, part, budget)
 
 
@@ -198,7 +198,7 @@ class _Facts:
 
     def call(self, op: Operation, group: tuple[Combo, ...], budget: float) -> Job:
         """A hypercall."""
-        special = special_operation(op, self.spec.clauses, *self.where)
+        special = special_operation(op, *self.where)
         assert special is not None
 
         def step(names: list[str]) -> tuple[Outcome, list[str]]:

@@ -16,8 +16,8 @@ from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.views import After, Write
 from pvhspec.ir import build
 from pvhspec.ir.ir import (
+    OWN_RANK,
     Choice,
-    Clause,
     Error,
     Expr,
     Gate,
@@ -37,9 +37,7 @@ __all__ = ["Call", "call", "event", "special_observation", "special_operation"]
 # ---- one release and mode ----------------------------------------------------------------------
 
 
-def special_operation(
-    op: Operation, clauses: dict[str, Clause], version: Version, mode: str
-) -> Operation | None:
+def special_operation(op: Operation, version: Version, mode: str) -> Operation | None:
     """The operation as it is for one release and mode: no gate is left. None: there is none."""
     if not op.gate.open(version, mode):
         return None
@@ -48,9 +46,9 @@ def special_operation(
         return solve_equalities(decide_gates(node, version, mode))
 
     errors = tuple(
-        replace(e, when=None if e.when is None else of(e.when))
+        replace(e, gate=Gate(), when=None if e.when is None else of(e.when))
         for e in op.errors
-        if e.when is not None or clauses[e.clause].gate.open(version, mode)
+        if e.gate.open(version, mode)
     )
     return replace(
         op,
@@ -102,7 +100,8 @@ def _updates(updates: tuple[Update, ...], version: Version, mode: str) -> tuple[
 class Call:
     """A call: `code` is 0 or the error; `allowed` says that it may be returned.
 
-    `due` is when each error with a condition is, before any of a later rank.
+    `due` is when each error with a condition is the one to be returned; `refused`, when one that
+    comes before success is.
     """
 
     op: Operation
@@ -122,26 +121,26 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
     `lowest`: choices that promise it take the lowest.
     """
     before, prefix = frame.view, frame.prefix
-    due = _due(ground, op, frame)
+    early, late = _due(ground, op, frame)
+    refused = z3.Or(*(d for _, d in early))
     code = z3.BitVec(f"{prefix}code", 16)
-    refused = z3.Or(*(d for _, d in due))
-    blocked = z3.Or(*(d for e, d in due if not e.after_success))
-    anytime = [e for e in op.errors if e.when is None]
+    anytime = [e for e in op.errors if e.when is None and not e.after_success]
+    after_all = [e for e in op.errors if e.when is None and e.after_success]
     allowed = z3.Or(
-        z3.And(code == 0, z3.Not(refused)),
-        *(z3.And(code == e.code, d) for e, d in due),
+        z3.And(code == 0, z3.Not(refused), *(z3.Not(d) for _, d in late)),
+        *(z3.And(code == e.code, d) for e, d in (*early, *late)),
         *(code == e.code for e in anytime),
+        *(z3.And(code == e.code, z3.Not(refused)) for e in after_all),
         *([] if op.modelled else [code != 0]),
     )
-    effects = z3.And(
-        z3.Not(blocked), z3.Or(code == 0, *(z3.And(code == e.code, d) for e, d in due))
+    done = z3.Or(
+        code == 0,
+        *(z3.And(code == e.code, d) for e, d in late),
+        *(code == e.code for e in after_all),
     )
-    for error in anytime:
-        if error.after_success:
-            free = z3.Bool(f"{prefix}{error.name}.after")
-            effects = z3.If(code == error.code, free, effects)
-    if not op.modelled:
-        effects = z3.BoolVal(False)
+    effects = z3.And(z3.Not(refused), done) if op.modelled else z3.BoolVal(False)
+    inherited = [d for e, d in early if e.rank < OWN_RANK]
+    reached = z3.Not(z3.Or(*inherited)) if inherited else z3.BoolVal(True)
     takes_lowest: list[Term] = []
     for choice in op.choices:
         frame = _choose(ground, choice, frame, effects)
@@ -152,22 +151,38 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
     _shown(ground, op, frame, z3.And(effects, code == 0))
     states = [u for u in op.updates if not u.target.startswith("out.")]
     writes = [Write(u, frame, effects) for u in states]
-    writes += [Write(u, frame, z3.BoolVal(True)) for u in op.always]
+    writes += [Write(u, frame, reached) for u in op.always]
     return Call(
-        op, frame, code, due, refused, effects, allowed, After(ground, before, writes), takes_lowest
+        op,
+        frame,
+        code,
+        [*early, *late],
+        refused,
+        effects,
+        allowed,
+        After(ground, before, writes),
+        takes_lowest,
     )
 
 
-def _due(ground: Ground, op: Operation, frame: Frame) -> list[tuple[Error, Term]]:
-    found: list[tuple[Error, Term]] = []
-    earlier: list[Term] = []
-    conditional = sorted((e for e in op.errors if e.when is not None), key=lambda e: e.rank)
-    for _, group in groupby(conditional, key=lambda e: e.rank):
-        rank = [(e, ground.expr(e.when, frame)) for e in group if e.when is not None]
-        none_before = z3.Not(z3.Or(*earlier))
-        found += [(e, z3.And(none_before, when) if earlier else when) for e, when in rank]
-        earlier += [when for _, when in rank]
-    return found
+_Due = list[tuple[Error, Term]]
+
+
+def _due(ground: Ground, op: Operation, frame: Frame) -> tuple[_Due, _Due]:
+    """When each error is the one to be returned: those that come first, by rank, and those after
+    success, where none of the others is."""
+    early: _Due = []
+    before: list[Term] = []
+    tested = [(e, e.when) for e in op.errors if e.when is not None]
+    ranked = sorted((x for x in tested if not x[0].after_success), key=lambda x: x[0].rank)
+    for _, group in groupby(ranked, key=lambda x: x[0].rank):
+        rank = [(e, ground.expr(when, frame)) for e, when in group]
+        none_before = z3.Not(z3.Or(*before))
+        early += [(e, z3.And(none_before, when) if before else when) for e, when in rank]
+        before += [when for _, when in rank]
+    none = z3.Not(z3.Or(*before))
+    late = [(e, z3.And(none, ground.expr(when, frame))) for e, when in tested if e.after_success]
+    return early, late
 
 
 def _choose(ground: Ground, choice: Choice, frame: Frame, effects: Term) -> Frame:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import z3
 
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported, View
+from pvhspec.backends.solver.rewrite import walk
 from pvhspec.backends.solver.sorts import Term, bound, in_range
-from pvhspec.ir.ir import State, Update, Var
+from pvhspec.ir.ir import Expr, Op, State, Update, Var
 
 __all__ = ["After", "AnyState", "Boot", "Write"]
 
@@ -132,21 +133,38 @@ class After:
         update, ground = write.update, self._ground
         binders = {v.name: v for v in update.binders}
         bound_: dict[str, Term] = {}
+        solved: set[int] = set()
         tests: list[Term] = [write.when]
-        for node, term in zip(update.indices, index, strict=True):
-            if isinstance(node, Var) and node.name in binders and node.name not in bound_:
-                bound_[node.name] = term
-                limit = bound(binders[node.name].type)
-                if limit is not None:
-                    tests.append(z3.ULT(term, limit))
+        for at, (node, term) in enumerate(zip(update.indices, index, strict=True)):
+            found = self._binder(node, term, write.frame, binders)
+            if found is None or found[0] in bound_:
+                continue
+            name, value = found
+            bound_[name] = value
+            solved.add(at)
+            limit = bound(binders[name].type)
+            if limit is not None:
+                tests.append(z3.ULT(value, limit))
         if len(bound_) < len(binders):
             raise Unsupported(f"{update.clause}: an index computed from a bound variable")
         frame = write.frame.inside(bound_) if bound_ else write.frame
-        for node, term in zip(update.indices, index, strict=True):
-            if not (isinstance(node, Var) and node.name in bound_):
-                at = ground.expr(node, frame)
-                if not at.eq(term):
-                    ground.offer(node.type, at)
-                    tests.append(at == term)
+        for at, (node, term) in enumerate(zip(update.indices, index, strict=True)):
+            if at not in solved:
+                here = ground.expr(node, frame)
+                if not here.eq(term):
+                    ground.offer(node.type, here)
+                    tests.append(here == term)
         tests.append(ground.expr(update.guard, frame))
         return z3.And(*tests), ground.expr(update.value, frame)
+
+    def _binder(
+        self, node: Expr, term: Term, frame: Frame, binders: dict[str, Var]
+    ) -> tuple[str, Term] | None:
+        """The variable an index is, or is but for something added, and its value in a cell."""
+        match node:
+            case Var(name=name) if name in binders:
+                return name, term
+            case Op(op="add", args=(Var(name=name), other)) if name in binders:
+                if not any(isinstance(n, Var) and n.name in binders for n in walk(other)):
+                    return name, term - self._ground.expr(other, frame)
+        return None
