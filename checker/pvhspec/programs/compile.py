@@ -37,11 +37,17 @@ _MOST_ERRORS = 20
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A program, and where each of its steps stands in the text (`lines`, from 1)."""
+    """A program, and where each of its steps stands in the text (`lines`, from 1).
+
+    `vcpus` is how many vCPUs it is written for (`needs vcpus 2`), `only` the one width of callers
+    (`needs width 32`).
+    """
 
     path: str
     program: Program
     lines: tuple[int, ...] = ()
+    vcpus: int = 1
+    only: Width | None = None
     slots: dict[str, int] = field(default_factory=dict)
 
 
@@ -71,7 +77,7 @@ def compile_text(
         return None, [texts.diagnostic(bad) for bad in unique.values()][:_MOST_ERRORS]
     program = Program(tuple(step for step, _ in compiler.steps))
     lines = tuple(line for _, line in compiler.steps)
-    return Compiled(path, program, lines, compiler.names.slots), []
+    return Compiled(path, program, lines, compiler.vcpus, compiler.only, compiler.names.slots), []
 
 
 class _Compiler:
@@ -85,6 +91,8 @@ class _Compiler:
         self.words = shared.Words(width)
         self.groups: dict[str, list[Line | Block]] = {}
         self.watched: str | None = None
+        self.vcpus = 1
+        self.only: Width | None = None
 
     def body(self, body: list[Line | Block], depth: int) -> None:
         for item in body:
@@ -162,6 +170,9 @@ class _Compiler:
                 self.do(at.of_kind("name", "the name of defined steps"), depth)
                 at.end()
                 return
+            case "needs":
+                self.needs(at)
+                return
             case "watch":
                 at.take()
                 name = at.of_kind("name", "the name of defined steps, or nothing,")
@@ -175,6 +186,23 @@ class _Compiler:
         self.steps += [(step, first.place.line) for step in found]
         if self.watched is not None and depth == 0 and _may_change(found):
             self.body(self.groups[self.watched], depth + 1)
+
+    def needs(self, at: Cursor) -> None:
+        at.take()
+        what = at.accept("vcpus", "width")
+        if what is None:
+            raise at.bad("vcpus or width expected")
+        place = at.now.place
+        value = number(at, self.names)
+        at.end()
+        if what.text == "width":
+            if value not in (32, 64):
+                raise Bad(BAD_NUMBER, place, "a width is 32 or 64")
+            self.only = 32 if value == 32 else 64
+        elif 1 <= value <= 128:
+            self.vcpus = value
+        else:
+            raise Bad(BAD_NUMBER, place, "a domain has 1 to 128 vCPUs")
 
     def let(self, at: Cursor) -> None:
         at.take()

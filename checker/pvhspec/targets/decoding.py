@@ -141,7 +141,8 @@ class Decoder:
     def mem(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         what = step.what if isinstance(step, Read) and not flags else wire.LABELS[flags]
         gpa = int.from_bytes(payload[:8], "little")
-        event: Event = {"kind": "mem", "view": "guest", "gpa": hex(gpa), "bytes": payload[8:].hex()}
+        kind = "hypercall_page" if what == "hypercall_page" else "mem"
+        event: Event = {"kind": kind, "view": "guest", "gpa": hex(gpa), "bytes": payload[8:].hex()}
         if what == "hypercall_page":
             event["kind"] = what
         elif what:

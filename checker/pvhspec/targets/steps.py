@@ -156,7 +156,10 @@ class WriteMsr:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Report `length` bytes of memory at a linear address; `what` is a label for readers."""
+    """Report `length` bytes of memory at a linear address; `what` is a label for readers.
+
+    With the label `hypercall_page` the event is of that kind.
+    """
 
     address: Operand
     length: int
