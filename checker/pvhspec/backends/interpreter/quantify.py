@@ -116,6 +116,7 @@ class Plan:
     cells: list[tuple[str, int]]
     maps: list[tuple[str, int]]
     bounds: list[Callable[[Path], Any]]
+    values: list[State]
     all: bool
     blind: bool
 
@@ -140,6 +141,12 @@ class Plan:
                 cuts.update(c for c in (value, value + 1) if 0 < c < size)
             else:
                 vague = True
+        for state_ in self.values:
+            for value in _values(path, state_):
+                if type(value) is int:
+                    cuts.update(c for c in (value, value + 1) if 0 < c < size)
+                else:
+                    vague = True
         inside = (t for t in touched if 0 <= t < size)
         return Samples(inside, pairwise(sorted(cuts)), vague=vague, blind=self.blind)
 
@@ -161,6 +168,7 @@ class Planner:
         return Plan(
             variable, size, list(dict.fromkeys(uses.cells)), list(dict.fromkeys(uses.maps)),
             [self._compiler.expr(b) for b in uses.bounds],
+            [self._states[name] for name in dict.fromkeys(uses.values)],
             size <= 8 or (uses.other and fits), uses.other and not fits,
         )  # fmt: skip
 
@@ -176,6 +184,8 @@ class Planner:
         for bound in bounds:
             if not (inner | seen) & _vars(bound):
                 uses.bounds.append(bound)
+            elif isinstance(bound, Cell):
+                uses.values.append(bound.state)
             elif not isinstance(bound, Var):
                 uses.other = True
             elif bound not in seen:
@@ -223,8 +233,9 @@ class Planner:
                 if expr is not None:
                     self._walk(expr, decl.indices[at], uses)
             constant: list[Expr] = [b for b in uses.bounds if isinstance(b, Const)]
-            uses.other |= len(constant) < len(uses.bounds)
-            uses.bounds = constant
+            cells = [b.state for b in uses.bounds if isinstance(b, Cell)]
+            uses.other |= len(constant) + len(cells) < len(uses.bounds)
+            uses.bounds, uses.values = constant, [*uses.values, *cells]
         return self._state_uses[key]
 
     # ---- quantifiers ---------------------------------------------------------------------------
@@ -262,12 +273,14 @@ class Planner:
 
 
 class _Uses:
-    """How a variable is used: in which cells and maps, compared with what, or otherwise."""
+    """How a variable is used: in which cells and maps, compared with what (`values`: with cells
+    of a state that are not known by their index), or otherwise."""
 
     def __init__(self) -> None:
         self.cells: list[tuple[str, int]] = []
         self.maps: list[tuple[str, int]] = []
         self.bounds: list[Expr] = []
+        self.values: list[str] = []
         self.other = False
 
     def add(self, more: _Uses) -> None:
@@ -275,7 +288,16 @@ class _Uses:
         self.cells += more.cells
         self.maps += more.maps
         self.bounds += more.bounds
+        self.values += more.values
         self.other |= more.other
+
+
+def _values(path: Path, state: State) -> Iterator[Any]:
+    """What the cells of a state may hold: those that were touched, and one that was not."""
+    nowhere = (-1,) * len(state.indices)
+    yield path.store.read(state.name, nowhere)
+    yield from (path.store.read(state.name, index) for index in path.store.keys(state.name))
+    yield from (path.resolve(v) for (name, _), v in path.cells.items() if name == state.name)
 
 
 def _vars(node: Expr) -> set[Var]:
