@@ -1,0 +1,262 @@
+"""`pvhspec conform`: boot a hypervisor, drive it with programs, judge what comes back."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pvhspec.commands.common import Subparsers, command, selection, spec_of, spec_option
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from pvhspec.conform import Job, Outcome
+    from pvhspec.ir.ir import Spec
+    from pvhspec.report.verdict import Selection
+    from pvhspec.targets import TargetError
+
+__all__ = ["add_parser", "run"]
+
+_DEFAULT = ("4.17", "4.14", "4.20")  # releases held to the specification where none is named
+_LACKING, _INTERRUPTED = 3, 130
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = command(
+        subparsers,
+        "conform",
+        "boot a hypervisor, drive it, judge what comes back",
+        "Each program is run in a fresh boot, by a 64-bit and by a 32-bit guest, under QEMU "
+        "without KVM. With no options, Debian's Xen 4.17, 4.14 and 4.20. Exit status 1 if a clause "
+        "is violated, or a run ends in a crash or a hang.",
+        """
+pvhspec conform --xen 4.17
+pvhspec conform --xen ~/xen/xen/xen.gz --only 'evtchn.*' --out traces/
+pvhspec conform --xen 4.17 --program mine.prog
+pvhspec conform --target qemu-pvh --machine microvm
+""",
+    )
+    add = parser.add_argument
+    add("--xen", action="append", default=[], metavar="IMAGE|VERSION",
+        help="a Xen image, or a release Debian has; may be given again")  # fmt: skip
+    add("--target", choices=("xen", "qemu-pvh"), default="xen",
+        help="Xen with the probe as PVH dom0 (default), or QEMU's own PVH loader")  # fmt: skip
+    add("--machine", action="append", default=[], metavar="TYPE",
+        help="for qemu-pvh: pc, q35 or microvm (default: all)")  # fmt: skip
+    add("--program", action="append", default=[], metavar="FILE",
+        help="your own, or the name of one included (default: all of those)")  # fmt: skip
+    add("--out", type=Path, metavar="DIR", help="keep the traces and consoles there")
+    add("--only", action="append", default=[], metavar="GLOB", help="judge only these clauses")
+    add("--skip", action="append", default=[], metavar="GLOB", help="do not judge these clauses")
+    add("--authority", choices=("documented", "implemented"), default="implemented",
+        help="judge by what is documented only, or by what Xen does as well (default)")  # fmt: skip
+    add("--jobs", type=int, metavar="N", help="runs at a time (default: one a core)")
+    add("--timeout", type=float, default=60.0, metavar="SECONDS", help="of one run (default: 60)")
+    add("--format", choices=("text", "json"), default="text")
+    add("-v", "--verbose", action="store_true", help="name every clause")
+    spec_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand."""
+    spec = spec_of(args.spec)
+    chosen = selection(args, spec)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if args.target == "qemu-pvh":
+        return _qemu(args, spec, chosen)
+    from pvhspec.targets import MissingTool
+
+    if args.xen:
+        return _xen(args, spec, chosen, args.xen)
+    try:
+        return _xen(args, spec, chosen, _available())
+    except MissingTool as missing:
+        return _corpus(args, spec, chosen, missing)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _available() -> list[str]:
+    """The releases that can be had; the first one has to be. Raises MissingTool."""
+    from pvhspec.targets import TargetError, locate_xen, probe, qemu
+
+    qemu.find()
+    probe.build(64)
+    found: list[str] = []
+    for release in _DEFAULT:
+        try:
+            locate_xen(release)
+        except TargetError as error:
+            if not found:
+                raise
+            print(f"pvhspec: Xen {release} is left out: {error.message}", file=sys.stderr)
+        else:
+            found.append(release)
+    return found
+
+
+def _xen(args: argparse.Namespace, spec: Spec, chosen: Selection, images: list[str]) -> int:
+    from pvhspec.conform import xen_jobs
+    from pvhspec.targets import locate_xen, probe, qemu
+
+    programs = _programs(args)
+    qemu.find()
+    for width in (32, 64):
+        probe.build(width)
+    all_jobs = []
+    for image in images:
+        locate_xen(image)
+        all_jobs.append((image, xen_jobs(spec, image, programs)))
+    return _Session(args, spec, chosen).all(all_jobs)
+
+
+def _qemu(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
+    from pvhspec.conform import qemu_jobs
+    from pvhspec.targets import MACHINES, probe, qemu
+
+    qemu.find()
+    for width in (32, 64):
+        probe.build(width)
+    programs = _programs(args) if args.program else []
+    machines = args.machine or list(MACHINES)
+    return _Session(args, spec, chosen).all(
+        [(machine, qemu_jobs(spec, machine, programs)) for machine in machines]
+    )
+
+
+def _programs(args: argparse.Namespace) -> list[Path]:
+    from pvhspec.conform import bundled_programs
+
+    included = {path.stem: path for path in bundled_programs()}
+    if not args.program:
+        return list(included.values())
+    return [included.get(name, Path(name)) if not Path(name).exists() else Path(name)
+            for name in args.program]  # fmt: skip
+
+
+class _Session:
+    """The runs of one command, and what is printed of them."""
+
+    def __init__(self, args: argparse.Namespace, spec: Spec, chosen: Selection) -> None:
+        from pvhspec.report.paint import Paint, wants_color
+
+        self.args, self.spec = args, spec
+        self.paint = Paint(wants_color(sys.stdout))
+        self.objects: list[dict[str, Any]] = []
+        self.failed = False
+        self.run: Callable[[Job], Outcome] = partial(_run_one, args, spec, chosen)
+
+    def all(self, targets: list[tuple[str, list[Job]]]) -> int:
+        """Run everything; an exit status."""
+        interrupted = False
+        for position, (image, jobs) in enumerate(targets):
+            interrupted = self.one(image, jobs, position)
+            if interrupted:
+                break
+        status = _INTERRUPTED if interrupted else int(self.failed)
+        if self.args.format == "json":
+            from pvhspec import __version__
+            from pvhspec.report.json import dumped
+
+            tool = {"name": "pvhspec", "version": __version__}
+            head = {"version": 1, "tool": tool, "status": status}
+            print(dumped({**head, "targets": self.objects}))
+        elif interrupted:
+            print("pvhspec: interrupted; this is what was found so far", file=sys.stderr)
+        return status
+
+    def one(self, image: str, jobs: list[Job], position: int) -> bool:
+        """The runs of one hypervisor; whether they were interrupted."""
+        from pvhspec.conform import run_jobs
+
+        outcomes: list[Outcome] = []
+        start, interrupted = time.monotonic(), False
+        try:
+            self.progress(image, 0, len(jobs))
+            for outcome in run_jobs(jobs, self.run, parallel=self.args.jobs):
+                outcomes.append(outcome)
+                self.progress(image, len(outcomes), len(jobs))
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            self.progress(image, 0, 0)
+        order = {(job.program.path, job.width): place for place, job in enumerate(jobs)}
+        outcomes.sort(key=lambda o: order[o.job.program.path, o.job.width])
+        self.failed |= any(o.failed for o in outcomes)
+        if outcomes:
+            self.tell(image, outcomes, time.monotonic() - start, position)
+        return interrupted
+
+    def progress(self, image: str, done: int, of: int) -> None:
+        """On a terminal, how far it is."""
+        if sys.stderr is not None and sys.stderr.isatty():
+            text = f"{image}: {done} of {of} runs" if of else ""
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    def tell(self, image: str, outcomes: list[Outcome], seconds: float, position: int) -> None:
+        """Print what came of the runs of one hypervisor."""
+        from pvhspec.conform.tell import target_object, target_text
+
+        target = outcomes[0].job.target
+        if self.args.format == "json":
+            self.objects.append(target_object(target, image, outcomes, self.spec, seconds))
+            return
+        report = outcomes[0].report
+        if target == "xen":
+            title = f"Xen {report.release} ({image}), a PVH dom0 under QEMU"
+        else:
+            title = f"QEMU {report.release}, PVH loader, machine {image}"
+        if position:
+            print()
+        print(
+            target_text(
+                title, outcomes, self.spec, self.paint, verbose=self.args.verbose, seconds=seconds
+            ),
+            flush=True,
+        )
+
+
+def _run_one(args: argparse.Namespace, spec: Spec, chosen: Selection, job: Job) -> Outcome:
+    from pvhspec.conform import run_job
+
+    return run_job(
+        job, spec, selection=chosen, authority=args.authority, out=args.out, timeout=args.timeout
+    )
+
+
+# ---- where nothing can be booted -----------------------------------------------------------------
+
+
+def _corpus(
+    args: argparse.Namespace, spec: Spec, chosen: Selection, missing: TargetError
+) -> int:  # fmt: skip
+    """Say what is lacking, and judge the captures that came with pvhspec instead."""
+    from pvhspec import _data
+    from pvhspec.judge import judge
+    from pvhspec.report.paint import Paint, wants_color
+    from pvhspec.traces import open_trace
+
+    print(f"pvhspec: no hypervisor was booted: {missing.message}", file=sys.stderr)
+    if missing.remedy:
+        print(f"  help: {missing.remedy}", file=sys.stderr)
+    traces = sorted((_data.traces_dir() / "corpus" / "real").glob("*.jsonl"))
+    if args.format == "json" or not traces:
+        return _LACKING
+    print("Nothing ran here. Captures of real hypervisors that came with pvhspec, judged instead:")
+    paint = Paint(wants_color(sys.stdout))
+    for path in traces:
+        report = judge(spec, open_trace(str(path)), authority=args.authority, selection=chosen)
+        names = ", ".join(report.violates)
+        verdict = paint(f"violates {names}", "red") if names else paint(report.verdict, "green")
+        print(f"  {path.stem:<40} {report.events:>4} events  {verdict}")
+    return _LACKING
