@@ -9,11 +9,11 @@ from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
 from pvhspec.backends.interpreter.path import Explored, Path, TooMuch, explore
-from pvhspec.backends.interpreter.quantify import Plan
+from pvhspec.backends.interpreter.quantify import Plan, children
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.updates import Writer
 from pvhspec.backends.interpreter.values import is_large
-from pvhspec.ir.ir import Expr, Observation, Op, Quant
+from pvhspec.ir.ir import Expr, Observation, Op, Quant, Var
 
 __all__ = ["MOST_OPEN", "MOST_WAYS", "Instance", "Requirement", "Watcher"]
 
@@ -62,6 +62,7 @@ class Requirement:
                 continue
             break
         self._guards, self._plans, self._test = guards, plans, compiler.expr(test)
+        self._early = _early(test, [p.variable for p in plans], compiler)
 
     def instances(self, store: Store, inputs: dict[str, Any]) -> Iterator[Instance]:
         """Every instance that makes a difference."""
@@ -78,10 +79,11 @@ class Requirement:
         if depth == len(self._plans):
             yield {p.variable.name: scratch.vars[p.variable.name] for p in self._plans}
             return
-        plan = self._plans[depth]
+        plan, early = self._plans[depth], self._early[depth]
         for value in plan.samples(scratch).each():
             scratch.vars[plan.variable.name] = value
-            yield from self._values(scratch, depth + 1)
+            if not any(_fails(test, scratch) for test in early):
+                yield from self._values(scratch, depth + 1)
 
     def _run(self, values: dict[str, Any], path: Path) -> bool:
         path.vars.update(values)
@@ -91,6 +93,32 @@ class Requirement:
         if not isinstance(truth, bool) and is_large(truth):
             raise TooMuch
         return path.decide(truth)
+
+
+def _early(test: Expr, variables: list[Var], compiler: Compiler) -> list[list[Fn]]:
+    """By variable: conditions of a requirement that speak of no later one. Where one is known not
+    to hold, nothing is required whatever the later ones are."""
+    found: list[list[Fn]] = [[] for _ in variables]
+    if isinstance(test, Op) and test.op == "implies" and len(variables) > 1:
+        left = test.args[0]
+        for part in left.args if isinstance(left, Op) and left.op == "and" else (left,):
+            used = _vars(part)
+            last = max((i for i, v in enumerate(variables) if v in used), default=-1)
+            if 0 <= last < len(variables) - 1 and used <= set(variables):
+                found[last].append(compiler.expr(part))
+    return found
+
+
+def _fails(test: Fn, scratch: Path) -> bool:
+    """Whether a condition is false, whatever is unknown."""
+    path = Path(scratch.store, scratch.inputs, [])
+    path.vars = scratch.vars
+    return path.resolve(test(path)) is False and not path.arity
+
+
+def _vars(node: Expr) -> set[Var]:
+    own = {node} if isinstance(node, Var) else set()
+    return own.union(*(_vars(c) for c in children(node)))
 
 
 def _under_quantifier(node: Op) -> bool:

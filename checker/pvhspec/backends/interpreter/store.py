@@ -139,8 +139,16 @@ class Store:
             else:
                 self._changed(state)
                 self._cells[state][index] = merged
+            if self._as_untouched(state, index, merged):
+                del self._cells[state][index]
             if writer is not None:
                 self.writers[key] = (seq, writer)
+
+    def _as_untouched(self, state: str, index: tuple[Any, ...], value: Any) -> bool:
+        """Whether a cell that is kept holds what it would if it had never been touched."""
+        if state in self._smears or state in self._lost or self._states[state].given:
+            return False
+        return index in self._cells[state] and bool(value == self._initial[state](index))
 
 
 def _matches(pattern: tuple[Any, ...], index: tuple[Any, ...]) -> bool:
