@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pvhspec.backends.dispatch import Dispatch
+from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.memory import MemoryImage
 from pvhspec.backends.protocol import Call, Judgement, Seen, Verdict
 from pvhspec.ir.ir import Example, ExampleStep, Operation, Spec
+from pvhspec.names.gates import Version
 
 __all__ = ["Result", "run_example", "run_examples"]
 
@@ -33,13 +35,17 @@ class _Table(dict[tuple[int, ...], Any]):
 
 def run_examples(spec: Spec) -> Iterator[Result]:
     """Run every example."""
+    made: dict[tuple[Version, str], Compiled] = {}
     for example in spec.examples:
-        yield run_example(spec, example)
+        where = (example.version, example.mode)
+        if where not in made:
+            made[where] = Compiled(spec, *where)
+        yield run_example(spec, example, made[where])
 
 
-def run_example(spec: Spec, example: Example) -> Result:
+def run_example(spec: Spec, example: Example, compiled: Compiled | None = None) -> Result:
     """Run one example through the interpreter."""
-    machine = Machine(spec, example.version, example.mode)
+    machine = Machine(spec, example.version, example.mode, compiled=compiled)
     operations = {o.name: o for o in spec.operations}
     found: list[Judgement] = []
     memory = MemoryImage()

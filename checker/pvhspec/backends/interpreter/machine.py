@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pvhspec.backends.interpreter.evaluate import Compiler
+from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.explain import assumptions, cells_shown, instance_shown
 from pvhspec.backends.interpreter.initial import initial_store
 from pvhspec.backends.interpreter.obligation import Debts
@@ -29,6 +29,7 @@ class Machine:
     `authority` `documented` passes over clauses that only an implementation promises. `given`
     are facts of the state at the start, as in the header of a trace; None in an example, where
     the specification's own hold. `from_boot` False: the state at the start is unknown.
+    `compiled` saves making the same anew for every execution.
     """
 
     def __init__(
@@ -40,30 +41,19 @@ class Machine:
         authority: str = "implemented",
         given: dict[str, dict[str, Any]] | None = None,
         from_boot: bool = True,
+        compiled: Compiled | None = None,
     ) -> None:
         self.spec = spec
-        self._version, self._mode = version, mode
-        self._compiler = Compiler(spec.states, version, mode)
-        self._errno = {v: k for k, v in spec.enums.get("Errno", {}).items()}
-        self._disregard = (
-            {c.id for c in spec.clauses.values() if c.authority == "implemented"}
-            if authority == "documented"
-            else set()
-        )
-        self._steppers: dict[str, Stepper] = {}
-        watchers = [Watcher(o, self._compiler) for o in spec.observations]
-        self._watchers: dict[str, list[Watcher]] = {}
-        for w in watchers:
-            if not w.never:
-                self._watchers.setdefault(w.block.event, []).append(w)
-        self.store = initial_store(spec, self._compiler, given, from_boot)
-        self._debts = Debts(spec.obligations, self._compiler)
+        self._compiled = compiled or Compiled(spec, version, mode, authority)
+        self._disregard = self._compiled.disregard
+        self.store = initial_store(spec, self._compiled.compiler, given, from_boot)
+        self._debts = Debts(spec.obligations, self._compiled.compiler)
 
     def feed(self, seen: Seen) -> Iterator[Judgement]:
         """Judge one event, and go on to the state after it."""
         if seen.call is not None:
             yield from self._call(seen, seen.call)
-        for watcher in self._watchers.get(seen.kind, ()):
+        for watcher in self._compiled.watchers(seen.kind):
             yield from self._watch(seen, watcher)
         yield from self._debts.after(seen, self.store)
 
@@ -73,14 +63,8 @@ class Machine:
 
     # ---- hypercalls ----------------------------------------------------------------------------
 
-    def _stepper(self, op: Operation) -> Stepper:
-        if op.id not in self._steppers:
-            made = Stepper(op, self._compiler, self._errno, self._disregard)
-            self._steppers[op.id] = made
-        return self._steppers[op.id]
-
     def _call(self, seen: Seen, call: Call) -> Iterator[Judgement]:
-        op, stepper = call.operation, self._stepper(call.operation)
+        op, stepper = call.operation, self._compiled.stepper(call.operation)
         found = explore(self.store, seen.fields, lambda p: stepper.step(p, call))
         if found.overflow:
             self._lose(op)

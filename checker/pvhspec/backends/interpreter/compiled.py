@@ -1,0 +1,53 @@
+"""A specification made ready for one release, mode and authority.
+
+Everything is made when it is first needed, and serves any number of executions.
+"""
+
+from __future__ import annotations
+
+from pvhspec.backends.interpreter.evaluate import Compiler
+from pvhspec.backends.interpreter.observation import Watcher
+from pvhspec.backends.interpreter.operation import Stepper
+from pvhspec.ir.ir import Operation, Spec
+from pvhspec.names.gates import Version
+
+__all__ = ["Compiled"]
+
+
+class Compiled:
+    """The step functions of operations and events.
+
+    `authority` `documented` passes over clauses that only an implementation promises.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        version: Version,
+        mode: str,
+        authority: str = "implemented",
+    ) -> None:
+        self.spec = spec
+        self.compiler = Compiler(spec.states, version, mode)
+        self.disregard = (
+            {c.id for c in spec.clauses.values() if c.authority == "implemented"}
+            if authority == "documented"
+            else set()
+        )
+        self._errno = {v: k for k, v in spec.enums.get("Errno", {}).items()}
+        self._steppers: dict[str, Stepper] = {}
+        self._watchers: dict[str, list[Watcher]] = {}
+
+    def stepper(self, op: Operation) -> Stepper:
+        """The step function of an operation."""
+        if op.id not in self._steppers:
+            made = Stepper(op, self.compiler, self._errno, self.disregard)
+            self._steppers[op.id] = made
+        return self._steppers[op.id]
+
+    def watchers(self, kind: str) -> list[Watcher]:
+        """The `on` blocks for a kind of event."""
+        if kind not in self._watchers:
+            made = [Watcher(o, self.compiler) for o in self.spec.observations if o.event == kind]
+            self._watchers[kind] = [w for w in made if not w.never]
+        return self._watchers[kind]
