@@ -26,6 +26,7 @@ from pvhspec.traces import ObjectTrace
 __all__ = ["Outcome", "run_job", "run_jobs"]
 
 _PR_SET_PDEATHSIG = 1
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 5.0  # seconds an interrupted process is given to end
 _libc = ctypes.CDLL(None)
 
@@ -145,7 +146,7 @@ def run_jobs(
             while waiting and len(live) < most:
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(run, waiting.pop(0), sender))
-                process.start()
+                _start(process)
                 sender.close()
                 live[receiver] = process
             for ready in connection.wait(list(live)):
@@ -159,12 +160,23 @@ def run_jobs(
         _stop(list(live.values()))
 
 
+def _start(process: ForkProcess) -> None:
+    """Start it; an interrupt waits until both sides can deal with it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+
+
 def _work(run: Callable[[Job], Outcome], job: Job, sender: Connection) -> None:
     """In the process of a job."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     result: Any
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
         result = run(job)
     except KeyboardInterrupt:
         os._exit(1)

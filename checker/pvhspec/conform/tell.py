@@ -70,7 +70,7 @@ def _violations(outcome: Outcome, spec: Spec, paint: Paint, told: set[str]) -> I
     report = outcome.report
     new = {name: count for name, count in report.violates.items() if name not in told}
     again = [name for name in report.violates if name in told]
-    told |= new.keys()
+    told.update(new)
     if new:
         kept = [j for j in report.violations if j.clause in new]
         shown = replace(report, violates=new, violations=kept, unseen={}, open_debts=[])
