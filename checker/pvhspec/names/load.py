@@ -49,7 +49,7 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
     report = Reporter(texts)
     listed = [n for i in manifest.items if isinstance(i, ast.ModulesDecl) for n in i.names]
     modules: list[ast.Module] = []
-    for name in listed:
+    for position, name in enumerate(listed):
         file = folder.joinpath(*name.text.split(".")).with_suffix(".abi")
         if not file.is_file():
             report.error(NO_MODULE, str(path), name.span, f"there is no {file}")
@@ -63,7 +63,7 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
         errors += found
         if module is not None:
             modules.append(module)
-            _check_module(module, name, [m.name.text for m in modules[:-1]], report)
+            _check_module(module, name, [n.text for n in listed[:position]], report)
     known = {f"{n.text.replace('.', '/')}.abi" for n in listed} | {"pvh.abi"}
     for file in sorted(folder.rglob("*.abi")):
         if file.relative_to(folder).as_posix() not in known:

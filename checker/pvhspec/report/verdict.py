@@ -93,8 +93,9 @@ class Report:
 
     @property
     def seen(self) -> list[str]:
-        """Clauses that were decided, one way or the other."""
-        return list(dict.fromkeys((*self.conforms, *self.violates)))
+        """Clauses that apply and were decided, one way or the other."""
+        apply = set(self.applicable)
+        return [c for c in dict.fromkeys((*self.conforms, *self.violates)) if c in apply]
 
     def never_seen(self) -> list[str]:
         """Clauses that apply here and that no event said anything of."""
