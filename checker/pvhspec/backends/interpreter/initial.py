@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pvhspec.backends.interpreter.drift import Drifts
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import children
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY
-from pvhspec.ir.ir import Cell, Expr, Spec, State
+from pvhspec.ir.ir import Expr, Spec, State
 from pvhspec.types.types import BoolType
 
 __all__ = ["initial_store"]
@@ -31,21 +31,13 @@ def initial_store(
         s.name: _initial(s, compiler, None if given is None else given.get(s.name), given is None)
         for s in spec.states.values()
     }
-    reads = frozenset(
-        name for s in spec.states.values() if s.drift is not None for name in _states_in(s.drift)
-    )
-    store = Store(spec.states, initial, drifts, reads)
+    drifting = Drifts(spec.states, compiler)
+    store = Store(spec.states, initial, drifts, drifting.reads, drifting.settle)
     if not from_boot:
         for name, state in spec.states.items():
             if not state.given:
                 store.lose(name)
     return store
-
-
-def _states_in(node: Expr) -> set[str]:
-    """The states whose cells an expression reads."""
-    own = {node.state} if isinstance(node, Cell) else set()
-    return own.union(*(_states_in(c) for c in children(node)))
 
 
 def _initial(

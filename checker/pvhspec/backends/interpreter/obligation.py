@@ -51,7 +51,9 @@ class Debts:
                 elif key in self._open:
                     if kind.unless.possibly(seen, store, values):
                         del self._open[key]
-                elif kind.when.certainly(seen, store, values):
+                elif kind.when.certainly(seen, store, values) and not kind.unless.possibly(
+                    seen, store, values
+                ):
                     self._open[key] = seen.seq
 
 

@@ -253,6 +253,11 @@ class Path:
             pattern = tuple(i if is_known(i) else None for i in index)
             self.smears.append((state, pattern, value))
 
+    def close(self) -> None:
+        """The run is over: what it wrote somewhere is kept as the store keeps it."""
+        if self.smears:
+            self.smears = [(s, i, _close(self.resolve(v))) for s, i, v in self.smears]
+
     def outcome(self) -> dict[Cell, tuple[Any, str | None]]:
         """The cells this run knows more of, or changed, as the store keeps them."""
         found: dict[Cell, tuple[Any, str | None]] = {}
@@ -325,6 +330,7 @@ def explore(
         path = Path(store, inputs, script)
         try:
             found.ways.append((path, step(path)))
+            path.close()
             if until is not None and found.ways[-1][1] == until:
                 return found
         except Inconsistent as error:

@@ -33,11 +33,13 @@ class Store:
         initial: dict[str, Callable[[tuple[Any, ...]], Any]],
         drifts: Mapping[str, Drift],
         drift_reads: frozenset[str] = frozenset(),
+        settle: Callable[[Store, list[Cell]], None] = lambda store, changed: None,
     ) -> None:
         self._states = states
         self._initial = initial
         self._drifts = drifts
         self._drift_reads = drift_reads
+        self._settle = settle
         self._cells: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in states}
         self._smears: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
         self._lost: set[str] = set()
@@ -94,8 +96,16 @@ class Store:
                 self._cells[state][index] = _join(old, value)
         self._smears.setdefault(state, []).append((pattern, value))
 
+    def blend(self, state: str, index: tuple[Any, ...], value: Any) -> None:
+        """A cell has its value still, or this one."""
+        self.write(state, index, _join(self.read(state, index), value))
+
     def blur(self, ways: Iterable[Blurred]) -> None:
         """Take over what several ways a step may have gone wrote without saying where."""
+        ways = list(ways)
+        vague = [(s, pattern) for way in ways for s, pattern, _ in way.smears]
+        vague += [(s, (None,) * len(self._states[s].indices)) for way in ways for s in way.lost]
+        self._before_change(vague)
         for way in ways:
             for state, pattern, value in way.smears:
                 self.smear(state, pattern, value)
@@ -116,8 +126,21 @@ class Store:
         if state in self._drift_reads:
             self._drifts_now.clear()
 
+    def _before_change(self, cells: list[Cell]) -> None:
+        """What may have drifted until now stays so, though it may drift no more."""
+        read = [cell for cell in cells if cell[0] in self._drift_reads]
+        if read:
+            self._settle(self, read)
+
     def merge(self, outcomes: list[dict[Cell, tuple[Any, str | None]]], seq: int) -> None:
         """Take over what several ways a step may have gone have in common."""
+        written = (
+            key
+            for outcome in outcomes
+            for key, (value, clause) in outcome.items()
+            if clause is not None and value != self.read(*key)
+        )
+        self._before_change(list(dict.fromkeys(written)))
         touched: dict[Cell, None] = {}
         for outcome in outcomes:
             touched.update(dict.fromkeys(outcome))

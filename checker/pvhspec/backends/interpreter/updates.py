@@ -62,8 +62,9 @@ def _over(path: Path, made: _Made, depth: int, stands_for_more: bool, left: list
     written, or they are too many, nothing is known of the target any more.
     """
     if depth == len(made.plans):
+        doubts = path.doubts
         truth = path.resolve(made.guard(path))
-        if stands_for_more and not isinstance(truth, bool):
+        if stands_for_more and (path.doubts > doubts or not isinstance(truth, bool)):
             path.lost.add(made.target)
             return False
         if not path.decide(truth):
