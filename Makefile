@@ -63,9 +63,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Where a program is missing and cannot be installed here, its command is named, and pvhspec judges
+# the captures that came with it instead.
 conform: $(VENV)/.run
-	@$(install-missing) || exit 3
-	$(BIN)/pvhspec conform
+	@$(install-missing) || true
+	@$(BIN)/pvhspec conform
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

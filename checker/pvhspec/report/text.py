@@ -13,6 +13,7 @@ from pvhspec.report.verdict import Report
 
 __all__ = ["by_module", "coverage_line", "text_of"]
 
+_MOST_SINCE_START = 3
 _LABEL = 10  # columns for `seen`, `allowed`, …
 _BY = {
     "documented": "by what is documented",
@@ -76,7 +77,7 @@ def _violation(
             yield from _label("allowed", finding.allowed, paint)
         if finding.related:
             yield from _label("also", f"concerns {', '.join(finding.related)}", paint)
-    for line in first.state:
+    for line in _state(first.state):
         yield from _label("state", line, paint)
     yield from _label("clause", f"{clause_place(clause)}, {clause.authority}", paint)
     for line in _formula(clause):
@@ -98,6 +99,14 @@ def _event(report: Report, judgement: Judgement) -> str:
 def _label(label: str, text: str, paint: Paint) -> Iterator[str]:
     room = _LABEL + 2
     yield f"  {paint(f'{label:<{_LABEL}}', 'blue')}{wrapped(printable(text), room)}"
+
+
+def _state(lines: tuple[str, ...]) -> Iterator[str]:
+    """What the verdict hangs on: first what an event made so, then some of what always was so."""
+    changed = [line for line in lines if not line.endswith("since the start")]
+    rest = [line for line in lines if line.endswith("since the start")]
+    yield from changed
+    yield from rest[: max(_MOST_SINCE_START - len(changed), 1)]
 
 
 def _formula(clause: Clause) -> Iterator[str]:
@@ -150,6 +159,8 @@ def _each_open(report: Report, clauses: Iterable[str]) -> Iterator[str]:
         times = f"{count} event{'s' if count != 1 else ''}"
         assumed = report.assumed.get(name)
         only = f"; conforms if {' and '.join(assumed)}" if assumed else ""
+        if assumed == ("too many possibilities",):
+            only = "; too many possibilities to tell"
         yield f"  {wrapped(printable(f'{name}: {times}{only}'), 6, first=2)}"
 
 
