@@ -183,7 +183,8 @@ class State:
 
     `init` speaks of the indices as `Var`s; `given`: the trace may say otherwise, and where it
     does not the cell is unknown; None: unknown. `drift`: while it holds, the world outside may
-    turn a false cell true (`drift_kind` rise) or give it any value (change).
+    turn a false cell true (`drift_kind` rise) or give it any value (change); `change unseen` is no
+    step of the world but of what a trace may leave out: another domain's operations.
     """
 
     name: str
@@ -192,7 +193,7 @@ class State:
     init: Expr | None
     given: bool
     drift: Expr | None
-    drift_kind: Literal["rise", "change"]
+    drift_kind: Literal["rise", "change", "change unseen"]
     prose: str | None
     module: str
 

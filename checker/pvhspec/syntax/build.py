@@ -173,6 +173,9 @@ class Builder(ExpressionBuilder):
     def may_change(self, meta: Meta, c: Children) -> ast.Drift:
         return ast.Drift(span_of(meta), "change", c[0])
 
+    def may_change_unseen(self, meta: Meta, c: Children) -> ast.Drift:
+        return ast.Drift(span_of(meta), "change unseen", c[0])
+
     def predicate(self, meta: Meta, c: Children) -> ast.DefDecl:
         name, params, body, prose, tail = c
         return ast.DefDecl(span_of(meta), name, params or (), None, body, prose, tail)

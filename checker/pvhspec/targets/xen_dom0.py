@@ -108,7 +108,9 @@ def capture_xen(
         "cpu": {"vendor": decoder.vendor},
         "clock": "tsc",
         "from_boot": True,
-        "complete": {"events": True, "args": True, "results": True, "memory": True},
+        "complete": {
+            "events": True, "args": True, "results": True, "memory": True, "domains": True,
+        },  # fmt: skip
         "given": _given(vcpus, text),
     }
     return Capture(header, events, text, time.monotonic() - start)
@@ -187,6 +189,7 @@ def _given(vcpus: int, console: str) -> dict[str, Any]:
         "vcpu_exists": exists,
         "max_evtchn_port": {"0": 0x7FFFFFFF},
         "xen_attached": {"*": False},
+        "virq_handler": {"*": 0},
     }
     if pirqs := _PIRQS.search(console):
         given["nr_pirqs"] = {"0": int(pirqs[1])}

@@ -56,12 +56,14 @@ class Guest(NamedTuple):
 
 
 class Complete(NamedTuple):
-    """Whether all events of the kinds recorded, all arguments, results and memory are there."""
+    """Whether all events of the kinds recorded, all arguments, results and memory are there, and
+    whether every domain that acts is shown."""
 
     events: bool = False
     args: bool = False
     results: bool = False
     memory: bool = False
+    domains: bool = False
 
 
 class Header(NamedTuple):

@@ -131,6 +131,8 @@ _SEGMENTS = Record(_all("cs ds es ss fs gs ldtr tr", _SEGMENT))
 _TABLE_REGISTER = Record((Field("base", _X64), Field("limit", _X32)))
 _MEMORY = Rows((Field("address", _X64), Field("bytes", Bytes())))
 _VCPU_INFO = Record((Field("upcall_pending", _U8), Field("upcall_mask", _U8), Field("sel", _X64)))
+_OP = Field("op", Choice(("read", "write")))
+_PORT_STATUS = ("free", "reserved", "unbound", "interdomain", "pirq", "virq", "ipi")
 _SHARED_WORDS = ("evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending")
 
 # Fields every event may have. `seq` is set by the reader where a trace leaves it out.
@@ -227,6 +229,46 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind("interruptible", ()),
         Kind("upcall", (Field("vector", _U32),)),
+        Kind(
+            "inject",
+            (
+                Field("what", Choice(("interrupt", "exception"))),
+                Field("vector", _U32),
+                Field("error", _X32),
+            ),
+        ),
+        Kind(
+            "vmexit",
+            (
+                Field("arch", Choice(("svm", "vmx"))),
+                Field("code", _X64),
+                Field("reason", Text()),
+                *_all("rip info1 info2", _X64),
+            ),
+        ),
+        Kind("vmentry", (Field("rip", _X64),)),
+        Kind("cr", (_OP, Field("number", Int(8)), Field("value", _X64))),
+        Kind("io", (_OP, Field("port", _X16), Field("size", Int(8)), Field("value", _X32))),
+        Kind(
+            "channel",
+            (
+                Field("port", _U32),
+                Field("pending", Flag()),
+                Field("masked", Flag()),
+                Field("status", Choice(_PORT_STATUS)),
+                *_all("notify remote_dom remote_port pirq virq", _U32),
+            ),
+        ),
+        Kind(
+            "state",
+            (
+                _VIEW,
+                Field("regs", _REGISTERS),
+                Field("segs", _SEGMENTS),
+                Field("gdtr", _TABLE_REGISTER),
+                Field("idtr", _TABLE_REGISTER),
+            ),
+        ),
         Kind("lost", (Field("count", _U64),)),
         Kind(
             "end",
@@ -249,7 +291,7 @@ HEADER = Record(
         Field("cpu", Record(_all("vendor", Text()))),
         Field("clock", Choice(("tsc", "ns", "none"))),
         Field("from_boot", Flag()),
-        Field("complete", Record(_all("events args results memory", Flag()))),
+        Field("complete", Record(_all("events args results memory domains", Flag()))),
         Field("given", Given()),
     )
 )

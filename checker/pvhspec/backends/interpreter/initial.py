@@ -19,13 +19,17 @@ Table = dict[str, Any]
 
 
 def initial_store(
-    spec: Spec, compiler: Compiler, given: dict[str, Table] | None, from_boot: bool
+    spec: Spec,
+    compiler: Compiler,
+    given: dict[str, Table] | None,
+    from_boot: bool,
+    all_domains: bool = True,
 ) -> Store:
     """Every state as it is before the first event."""
     drifts = {
         s.name: (s.drift_kind, compiler.expr(s.drift))
         for s in spec.states.values()
-        if s.drift is not None
+        if s.drift is not None and not (all_domains and s.drift_kind == "change unseen")
     }
     initial = {
         s.name: _initial(s, compiler, None if given is None else given.get(s.name), given is None)

@@ -5,6 +5,7 @@ Obvious before fast: every other backend must agree with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ class Machine:
     `authority` `documented` passes over clauses that only an implementation promises. `given`
     are facts of the state at the start, as in the header of a trace; None in an example, where
     the specification's own hold. `from_boot` False: the state at the start is unknown.
+    `all_domains` False: other domains do what is not shown here.
     `compiled` saves making the same anew for every execution.
     """
 
@@ -41,12 +43,15 @@ class Machine:
         authority: str = "implemented",
         given: dict[str, dict[str, Any]] | None = None,
         from_boot: bool = True,
+        all_domains: bool = True,
         compiled: Compiled | None = None,
     ) -> None:
         self.spec = spec
         self._compiled = compiled or Compiled(spec, version, mode, authority)
         self._disregard = self._compiled.disregard
-        self.store = initial_store(spec, self._compiled.compiler, given, from_boot)
+        self.store = initial_store(
+            spec, self._compiled.compiler, given, from_boot, all_domains
+        )
         self._debts = Debts(spec.obligations, self._compiled.compiler)
 
     def feed(self, seen: Seen) -> Iterator[Judgement]:
@@ -71,7 +76,7 @@ class Machine:
             yield self._unseen(op.success, seen, ("too many possibilities",))
             return
         if not found.ways:
-            path, why = found.failed[0]
+            path, why = _most_blamed(found)
             state = cells_shown(path, self.spec, self.store)
             self._doubt(path)
             self._resume(stepper, seen, call)
@@ -218,3 +223,9 @@ class Machine:
             if not instance.certain and worst.verdict is Verdict.CONFORMS:
                 worst = self._unseen(requirement.clause, seen, assumptions(kept))
         return worst
+
+
+def _most_blamed(found: Explored) -> tuple[Path, Finding]:
+    """The way to tell a violation by: of the clause that most of the ways fail at."""
+    blame = Counter(why.clause for _, why in found.failed)
+    return max(found.failed, key=lambda way: blame[way[1].clause])

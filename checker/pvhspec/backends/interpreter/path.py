@@ -222,7 +222,7 @@ class Path:
         if not self._drifts(state, index, test):
             return value
         self.doubts += 1
-        if kind == "change":
+        if kind != "rise":
             return Sym(type_, what)
         if value is False and self.choose(2) == 0:
             return False

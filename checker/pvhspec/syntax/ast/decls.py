@@ -216,7 +216,7 @@ class Drift:
     """`may rise when c` (a false cell may turn true) or `may change when c` (to any value)."""
 
     span: Span
-    kind: Literal["rise", "change"]
+    kind: Literal["rise", "change", "change unseen"]
     test: Expr
 
 
