@@ -219,6 +219,7 @@ class Path:
         kind, test = drift
         if kind == "rise" and value is True:
             return value
+        self.cells[state, index] = value  # what the condition itself reads of the cell
         if not self._drifts(state, index, test):
             return value
         self.doubts += 1
