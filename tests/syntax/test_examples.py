@@ -11,6 +11,7 @@ from pvhspec.diagnostics import Diagnostic
 from pvhspec.syntax import mistakes
 from pvhspec.syntax.format import is_manifest
 from pvhspec.syntax.parse import grammar, parse_manifest, parse_module
+from tests.small import compile_text
 from tests.syntax.texts import ACCEPT, REJECT, name_of
 
 _EXPECTED = re.compile(r"PVH\d{3}")
@@ -32,6 +33,8 @@ def errors_of(text: str, path: Path) -> list[Diagnostic]:
 
 SYNTAX = [p for p in REJECT if all(c < "PVH200" for _, c in marked(p.read_text()))]
 
+MEANING = [p for p in REJECT if p not in SYNTAX]
+
 
 @pytest.mark.parametrize("path", ACCEPT, ids=name_of)
 def test_accepted(path: Path) -> None:
@@ -39,17 +42,29 @@ def test_accepted(path: Path) -> None:
     assert not errors, "\n".join(e.render() for e in errors)
 
 
-@pytest.mark.parametrize("path", SYNTAX, ids=name_of)
-def test_rejected(path: Path) -> None:
-    text = path.read_text()
+def check_rejected(text: str, errors: list[Diagnostic]) -> None:
+    """The errors are those the text says it has, each with its line and its place in it."""
     expected = marked(text)
     assert expected, "no line says ### PVHnnn"
-    errors = errors_of(text, path)
-    found = [(e.line or 0, e.code) for e in errors]
-    assert found == expected, "\n".join(e.render() for e in errors)
+    found = sorted((e.line or 0, e.code) for e in errors)
+    assert found == sorted(expected), "\n".join(e.render() for e in errors)
     for error in errors:
         assert error.source_line == text.split("\n")[(error.line or 1) - 1]
         assert error.column is not None
+
+
+@pytest.mark.parametrize("path", SYNTAX, ids=name_of)
+def test_rejected(path: Path) -> None:
+    text = path.read_text()
+    check_rejected(text, errors_of(text, path))
+
+
+@pytest.mark.parametrize("path", MEANING, ids=name_of)
+def test_rejected_for_what_it_means(path: Path) -> None:
+    text = path.read_text()
+    spec, errors = compile_text(text, str(path))
+    assert spec is None
+    check_rejected(text, errors)
 
 
 def test_every_mistake_has_an_example() -> None:

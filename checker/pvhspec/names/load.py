@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvhspec.diagnostics import Diagnostic, code
-from pvhspec.names.report import Reporter
+from pvhspec.names.report import Reporter, closest
 from pvhspec.syntax import ast
 from pvhspec.syntax.parse import parse_manifest, parse_module
 from pvhspec.syntax.source import read_text
@@ -17,6 +17,7 @@ NO_MANIFEST = code("PVH201", "The folder holds no manifest.")
 NO_MODULE = code("PVH202", "The manifest names a module that has no file.")
 UNLISTED = code("PVH203", "A .abi file is not named by the manifest.")
 WRONG_NAME = code("PVH204", "The module line does not say what the file's place says.")
+LISTED_TWICE = code("PVH206", "The manifest lists a module twice.")
 BAD_IMPORT = code("PVH205", "An import names no module, or one that comes later.")
 
 
@@ -50,9 +51,14 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
     listed = [n for i in manifest.items if isinstance(i, ast.ModulesDecl) for n in i.names]
     modules: list[ast.Module] = []
     for position, name in enumerate(listed):
+        if name.text in [n.text for n in listed[:position]]:
+            why, remedy = f"{name.text} is listed twice", "a module has one place: remove one"
+            report.error(LISTED_TWICE, str(path), name.span, why, remedy)
+            continue
         file = folder.joinpath(*name.text.split(".")).with_suffix(".abi")
         if not file.is_file():
-            report.error(NO_MODULE, str(path), name.span, f"there is no {file}")
+            remedy = f"write it, beginning with: module {name.text}; or remove it from the list"
+            report.error(NO_MODULE, str(path), name.span, f"there is no {file}", remedy)
             continue
         text, unreadable = read_text(file)
         if text is None:
@@ -63,7 +69,8 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
         errors += found
         if module is not None:
             modules.append(module)
-            _check_module(module, name, [n.text for n in listed[:position]], report)
+            names = [n.text for n in listed]
+            _check_module(module, name, names[:position], names, report)
     known = {f"{n.text.replace('.', '/')}.abi" for n in listed} | {"pvh.abi"}
     for file in sorted(folder.rglob("*.abi")):
         if file.relative_to(folder).as_posix() not in known:
@@ -77,12 +84,23 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
 
 
 def _check_module(
-    module: ast.Module, expected: ast.Name, before: list[str], report: Reporter
+    module: ast.Module,
+    expected: ast.Name,
+    before: list[str],
+    listed: list[str],
+    report: Reporter,
 ) -> None:
     if module.name.text != expected.text:
         why = f"this file is {expected.text}, not {module.name.text}"
-        report.error(WRONG_NAME, module.path, module.name.span, why)
+        report.error(
+            WRONG_NAME, module.path, module.name.span, why, f"write: module {expected.text}"
+        )
     for name in (n for line in module.imports for n in line):
         if name.text not in before:
             why = f"no module {name.text} comes before this one in pvh.abi"
-            report.error(BAD_IMPORT, module.path, name.span, why)
+            remedy = closest(name.text, before)
+            if name.text in listed:
+                remedy = f"list {name.text} before {expected.text} in pvh.abi"
+            report.error(
+                BAD_IMPORT, module.path, name.span, why, remedy or "see modules in pvh.abi"
+            )

@@ -29,9 +29,9 @@ class Reporter:
         lines = self._texts.get(path, [])
         source = lines[span.line - 1] if 0 < span.line <= len(lines) else ""
         end = span.end_column if span.end_line == span.line else len(source) + 1
-        self.errors.append(
-            Diagnostic(code, message, remedy, path, span.line, span.column, end, source)
-        )
+        found = Diagnostic(code, message, remedy, path, span.line, span.column, end, source)
+        if found not in self.errors:  # what is used twice is still wrong once
+            self.errors.append(found)
 
     def stop(
         self, code: str, path: str, span: Span, message: str, remedy: str | None = None
@@ -43,5 +43,7 @@ class Reporter:
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """A remedy that names what the author may have meant."""
-    match = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"did you mean {match[0]!r}?" if match else None
+    names = list(dict.fromkeys(known))
+    match = [n for n in names if n.lower() == name.lower()]
+    match = match or get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean {match[0]}?" if match else None

@@ -74,7 +74,44 @@ def collect(sources: Sources, report: Reporter) -> Symbols:
             if isinstance(item, ast.EnumDecl):
                 for variant in item.variants:
                     _declare(symbols, report, module, item, variant.name, variant)
+            _once(_parts(item), report, module)
     return symbols
+
+
+def _parts(decl: Decl) -> list[ast.Name]:
+    """The names that a declaration has for itself."""
+    match decl:
+        case ast.BitsDecl(fields=fields) | ast.EventDecl(fields=fields):
+            return [f.name for f in fields]
+        case ast.StructDecl(items=items):
+            return _struct_parts(items)
+        case ast.StateDecl(params=params) | ast.DefDecl(params=params):
+            return [p.name for p in params]
+        case ast.MacroDecl(params=params) | ast.HypercallDecl(params=params):
+            return [p.name for p in params]
+    return []
+
+
+def _struct_parts(items: tuple[ast.StructItem, ...]) -> list[ast.Name]:
+    found: list[ast.Name] = []
+    for item in items:
+        match item:
+            case ast.Field(name=name):
+                found.append(name)
+            case ast.FieldWhen(items=inner):
+                found += _struct_parts(inner)
+            case ast.Either(alternatives=alternatives):
+                found += [n for inner in alternatives for n in _struct_parts(inner)]
+    return found
+
+
+def _once(names: list[ast.Name], report: Reporter, module: ast.Module) -> None:
+    lines: dict[str, int] = {}
+    for name in names:
+        line = lines.setdefault(name.text, name.span.line)
+        if next(n for n in names if n.text == name.text) is not name:
+            why = f"{name.text} is here already, line {line}"
+            report.error(TWICE, module.path, name.span, why, "give it another name")
 
 
 def _declare(
@@ -108,7 +145,9 @@ def _manifest(manifest: ast.Manifest, symbols: Symbols, report: Reporter) -> Non
                         known |= symbols.groups[member.text]
                     else:
                         why = f"no mode or group {member.text} comes before this"
-                        report.error(UNKNOWN_MODE, manifest.path, member.span, why)
+                        known_names = [*symbols.modes, *symbols.groups]
+                        remedy = closest(member.text, known_names) or "declare it before the group"
+                        report.error(UNKNOWN_MODE, manifest.path, member.span, why, remedy)
                 symbols.groups[name.text] = frozenset(known)
             case ast.VersionsDecl(releases=releases):
                 symbols.releases = tuple(parse_version(r) for r in releases)
@@ -192,6 +231,11 @@ class Scope:
                 why = f"no mode or group is called {name}"
                 self.error(UNKNOWN_MODE, span, why, closest(name, known))
         return frozenset(found)
+
+    def ever(self, gate: Gate) -> bool:
+        """Whether a gate is open for some release and mode."""
+        modes, releases = self.symbols.modes, self.symbols.releases
+        return gate.always or any(gate.open(r, m) for r in releases for m in modes)
 
     def check_cites(self, cites: tuple[ast.Cite, ...]) -> None:
         """Every citation names a source that the manifest pins."""

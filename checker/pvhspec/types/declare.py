@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pvhspec.diagnostics import code
+from pvhspec.names.report import Stop
 from pvhspec.names.symbols import Scope, Symbols
 from pvhspec.syntax import ast
 from pvhspec.types import layout
@@ -17,7 +18,10 @@ BAD_BOUND = code("PVH302", "A bound or count is not a number known from the text
 BAD_BITS = code("PVH303", "A bit field lies outside its type, or over another.")
 BAD_LAYOUT = code("PVH304", "A field lies outside its structure, is misaligned, or over another.")
 
+_NUMBER = "write a number, or a const of this module or an imported one"
 _PLAIN = {f"u{w}": BitsType(w) for w in (1, 8, 16, 32, 64)}
+RECURSIVE = code("PVH305", "A type is made of itself.")
+
 # Types whose size follows the caller's width: (64-bit, 32-bit) bytes.
 _BY_WIDTH = {"ulong": (8, 4), "pointer": (8, 4)}
 
@@ -58,17 +62,17 @@ class Struct:
         return layout.Struct(self.name, self.size, tuple(fields))
 
 
-def fold(expr: ast.Expr | None, scope: Scope) -> int | None:
-    """A number known from the text: a literal or a constant."""
+def fold(expr: ast.Expr | None, scope: Scope, depth: int = 16) -> int | None:
+    """A number known from the text: a literal or a constant, through at most `depth` of them."""
     match expr:
         case ast.Number(value=value):
             return value
         case ast.Paren(value=inner):
-            return fold(inner, scope)
+            return fold(inner, scope, depth)
         case ast.Ref(name=name):
             symbol = scope.find(name)
-            if symbol is not None and isinstance(symbol.decl, ast.ConstDecl):
-                return fold(symbol.decl.value, scope)
+            if symbol is not None and isinstance(symbol.decl, ast.ConstDecl) and depth:
+                return fold(symbol.decl.value, scope, depth - 1)
     return None
 
 
@@ -79,6 +83,7 @@ class TypeTable:
         self._symbols = symbols
         self._scopes = scopes
         self._made: dict[str, Type] = {}
+        self._making: list[str] = []
         self._structs: dict[str, Struct] = {}
 
     def of(self, name: ast.Name, scope: Scope) -> Type:
@@ -93,16 +98,27 @@ class TypeTable:
         if symbol.variant is not None or not isinstance(
             symbol.decl, ast.TypeDecl | ast.BitsDecl | ast.EnumDecl
         ):
-            raise scope.stop(NOT_A_TYPE, name.span, f"{name.text} is not a type")
+            why, remedy = f"{name.text} is not a type", None
+            if isinstance(symbol.decl, ast.StructDecl):
+                remedy = f"a structure lies at an address: let x = {name.text} at …"
+            raise scope.stop(NOT_A_TYPE, name.span, why, remedy)
+        if name.text in self._making:
+            chain = " of ".join([*self._making[self._making.index(name.text) :], name.text])
+            raise scope.stop(RECURSIVE, name.span, f"{chain}: a type cannot be made of itself")
         if name.text not in self._made:
-            self._made[name.text] = self._make(symbol.decl, self._scopes[symbol.module])
+            self._making.append(name.text)
+            try:
+                self._made[name.text] = self._make(symbol.decl, self._scopes[symbol.module])
+            finally:
+                self._making.pop()
         return self._made[name.text]
 
     def bits(self, name: ast.Name, scope: Scope) -> BitsType:
         """As `of`, where only a bit-vector will do."""
         found = self.of(name, scope)
         if not isinstance(found, BitsType):
-            raise scope.stop(NOT_A_TYPE, name.span, f"{name.text} is not a bit-vector")
+            why = f"{name.text} is not a bit-vector"
+            raise scope.stop(NOT_A_TYPE, name.span, why, "a number is needed here: u8 to u64")
         return found
 
     def _make(self, decl: ast.TypeDecl | ast.BitsDecl | ast.EnumDecl, scope: Scope) -> Type:
@@ -111,7 +127,15 @@ class TypeTable:
                 base = self.bits(decl.base, scope)
                 below = fold(decl.below, scope)
                 if decl.below is not None and below is None:
-                    raise scope.stop(BAD_BOUND, decl.below.span, "the bound is not a number")
+                    why = "the bound is not a number known from the text"
+                    raise scope.stop(BAD_BOUND, decl.below.span, why, _NUMBER)
+                if (
+                    decl.below is not None
+                    and below is not None
+                    and not 0 < below <= 1 << base.width
+                ):
+                    why = f"u{base.width} has no {below} values"
+                    raise scope.stop(BAD_BOUND, decl.below.span, why)
                 return BitsType(base.width, decl.name.text, below)
             case ast.BitsDecl():
                 return self._bits(decl, scope)
@@ -128,13 +152,18 @@ class TypeTable:
 
     def _bits(self, decl: ast.BitsDecl, scope: Scope) -> BitsType:
         width = self.bits(decl.base, scope).width
-        taken = 0
+        taken: dict[int, str] = {}
         for f in decl.fields:
-            mask = (1 << (f.high + 1)) - (1 << f.low) if f.low <= f.high else 0
-            if f.high >= width or not mask or taken & mask:
-                why = f"bits {f.high}..{f.low} of u{width}: outside, empty, or already named"
-                scope.error(BAD_BITS, f.span, why, "write the high bit first: type @ 3..0")
-            taken |= mask
+            bits = range(f.low, f.high + 1)
+            if not bits:
+                why, remedy = "the high bit comes first", f"write {f.name.text} @ {f.low}..{f.high}"
+                scope.error(BAD_BITS, f.span, why, remedy)
+            elif f.high >= width:
+                why = f"there is no bit {f.high} in u{width}: the highest is {width - 1}"
+                scope.error(BAD_BITS, f.span, why)
+            elif other := next((taken[b] for b in bits if b in taken), None):
+                scope.error(BAD_BITS, f.span, f"{f.name.text} lies over {other}")
+            taken.update(dict.fromkeys(bits, f.name.text) if f.high < width else {})
         fields = tuple((f.name.text, f.high, f.low) for f in decl.fields)
         return BitsType(width, decl.name.text, None, fields)
 
@@ -168,7 +197,10 @@ class TypeTable:
         for item in items:
             match item:
                 case ast.Field():
-                    found = self._field(item, scope, when)
+                    try:
+                        found = self._field(item, scope, when)
+                    except Stop:
+                        continue
                     fields.append(found)
                     _place(found, item, scope, size, taken)
                 case ast.FieldWhen():
@@ -186,7 +218,8 @@ class TypeTable:
         one = _BY_WIDTH.get(item.type.name.text, (kind.width // 8, kind.width // 8))
         count = 1 if item.type.count is None else fold(item.type.count, scope)
         if count is None or count < 1:
-            raise scope.stop(BAD_BOUND, item.type.span, "the count is not a number")
+            why = "the count is not a number known from the text"
+            raise scope.stop(BAD_BOUND, item.type.span, why, _NUMBER)
         size = (one[0] * count, one[1] * count)
         return StructField(item.name.text, kind, _both(item.offset), size, count, when, item.gates)
 
@@ -208,7 +241,7 @@ def _place(
     ):
         if offset + length > whole:
             why = f"{field.name} ends at {offset + length} of {whole} ({width}-bit layout)"
-            scope.error(BAD_LAYOUT, item.span, why)
+            scope.error(BAD_LAYOUT, item.span, why, "correct the offset, or the size of the struct")
             return
         if any(used[offset : offset + length]):
             why = f"{field.name} lies over another field ({width}-bit layout)"

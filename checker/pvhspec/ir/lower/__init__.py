@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
-from pvhspec.diagnostics import Diagnostic
-from pvhspec.ir import build
+from pvhspec.diagnostics import Diagnostic, code
 from pvhspec.ir.ir import (
+    Cell,
     EventKind,
     Example,
     Expr,
+    Input,
     Invariant,
+    Load,
+    MapInput,
     Obligation,
     Observation,
     Spec,
@@ -19,17 +24,20 @@ from pvhspec.ir.ir import (
 from pvhspec.ir.lower.calls import Calls
 from pvhspec.ir.lower.clauses import Clauses, Owner
 from pvhspec.ir.lower.env import Binding, Context, Env
-from pvhspec.ir.lower.examples import lower_example
-from pvhspec.ir.lower.exprs import expression, fit, truth
+from pvhspec.ir.lower.examples import check_example, lower_example
+from pvhspec.ir.lower.exprs import fit, truth
 from pvhspec.ir.lower.observe import Observer, event_fields
 from pvhspec.names.load import Sources, load
-from pvhspec.names.report import Reporter, Stop
+from pvhspec.names.report import Reporter, Stop, closest
 from pvhspec.names.symbols import Scope, Symbols, collect
+from pvhspec.names.unused import check_used
 from pvhspec.syntax import ast
 from pvhspec.types.declare import TypeTable
-from pvhspec.types.types import BitsType
 
 __all__ = ["compile_folder", "lower"]
+
+NO_INVARIANT = code("PVH362", "A proof leans on what is no invariant.")
+NOT_FIXED = code("PVH334", "How a state begins or drifts depends on what it must not.")
 
 
 def compile_folder(folder: Path) -> tuple[Spec | None, list[Diagnostic]]:
@@ -73,6 +81,7 @@ class _Lowering:
         self._observations: list[Observation] = []
         self._invariants: list[Invariant] = []
         self._obligations: list[Obligation] = []
+        self._using: list[tuple[ast.Name, Scope]] = []
         self._examples: list[tuple[ast.ExampleDecl, Scope]] = []
 
     # ---- what names stand for ------------------------------------------------------------------
@@ -140,14 +149,17 @@ class _Lowering:
                 self._calls.every(item, self._owner(item, "every", scope))
             case ast.HypercallDecl(name=name):
                 self._calls.hypercall(item, self._owner(item, name.text, scope))
-            case ast.OperationDecl(name=name):
+            case ast.OperationDecl(name=name, items=items):
+                check_used(items, scope)
                 self._calls.operation(item, self._owner(item, name.text, scope))
-            case ast.OnDecl(name=name):
+            case ast.OnDecl(name=name, items=on_items):
+                check_used(on_items, scope)
                 owner = self._owner(item, name.text, scope)
                 self._observations.append(self._observer.on(item, owner))
             case ast.InvariantDecl(name=name):
                 owner = self._owner(item, name.text, scope)
                 self._invariants.append(self._observer.invariant(item, owner))
+                self._using += [(name, scope) for name in item.using]
             case ast.ObligationDecl(name=name):
                 owner = self._owner(item, name.text, scope)
                 self._obligations.append(self._observer.obligation(item, owner))
@@ -171,6 +183,12 @@ class _Lowering:
         how = "rise" if item.drift is None else item.drift.kind
         given = item.init.kind == "given"
         scope.check_cites(item.tail.cites)
+        if init is not None and _reads(init, (Cell, Input, MapInput, Load)):
+            why = "how a state begins depends on its indices, the release and the mode alone"
+            scope.error(NOT_FIXED, item.init.span, why, "if the trace says it: given (…)")
+        if drift is not None and item.drift is not None and _reads(drift, (Input, MapInput, Load)):
+            why = "how a state drifts depends on states alone, not on an event"
+            scope.error(NOT_FIXED, item.drift.span, why)
         return State(
             item.name.text, variables, kind, init, given, drift, how, item.prose,
             scope.module.name.text,
@@ -200,15 +218,28 @@ class _Lowering:
         spec.invariants = tuple(self._invariants)
         spec.obligations = tuple(self._obligations)
         spec.clauses = self._clauses.by_id
+        for what, scope in self._using:
+            known = [i.name for i in spec.invariants]
+            if what.text not in known:
+                why, remedy = f"no invariant is called {what.text}", closest(what.text, known)
+                scope.error(NO_INVARIANT, what.span, why, remedy)
         operations = {o.name: o for o in spec.operations}
         examples: list[Example] = []
         for decl, scope in self._examples:
             try:
-                examples.append(lower_example(decl, self._context, scope, operations, self._events))
+                made = lower_example(decl, self._context, scope, operations, self._events)
+                check_example(decl, made, scope, operations, spec.clauses)
+                examples.append(made)
             except Stop:
                 continue
         spec.examples = tuple(examples)
         return spec
 
 
-_ = (build, expression, BitsType)
+def _reads(node: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether an expression speaks of something of these kinds."""
+    if isinstance(node, kinds):
+        return True
+    if isinstance(node, tuple):
+        return any(_reads(each, kinds) for each in node)
+    return is_dataclass(node) and any(_reads(getattr(node, f.name), kinds) for f in fields(node))

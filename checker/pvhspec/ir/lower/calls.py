@@ -13,7 +13,7 @@ from pvhspec.ir.lower.effects import Effects, lower_effects
 from pvhspec.ir.lower.env import ArrayView, Binding, Context, Env, StructView
 from pvhspec.ir.lower.exprs import expression, fit, truth
 from pvhspec.names.gates import Gate
-from pvhspec.names.report import Stop
+from pvhspec.names.report import Stop, closest
 from pvhspec.names.symbols import Scope
 from pvhspec.syntax import ast
 from pvhspec.types.declare import Struct, StructField
@@ -27,6 +27,7 @@ TWO_SUCCESSES = code("PVH352", "An operation has two success blocks, or none.")
 SAME_NUMBER = code("PVH353", "Two hypercalls, or two commands of one, have the same number.")
 NO_STRUCT = code("PVH354", "in and out need a structure: takes NAME.")
 INFINITE_CHOICE = code("PVH355", "A choice ranges over a type without a bound.")
+NO_HYPERCALL = code("PVH357", "An operation is of no hypercall.")
 NOT_A_STATE = code("PVH356", "What is disturbed is not a state.")
 
 # What the hypercall convention provides beside the fields of the event.
@@ -68,7 +69,7 @@ class Calls:
         scope = owner.scope
         if decl.number in self.table:
             why = f"number {decl.number} is {self.table[decl.number].name}"
-            scope.error(SAME_NUMBER, decl.name.span, why)
+            scope.error(SAME_NUMBER, decl.name.span, why, "each hypercall has its own number")
         clause = self._clauses.add(owner, "", "table", decl.prose, decl.tail, decl.span)
         self.table[decl.number] = Hypercall(decl.name.text, decl.number, clause, owner.gate)
         self._hypercalls[decl.name.text] = (decl, owner)
@@ -86,13 +87,15 @@ class Calls:
         for decl, owner in self._operations:
             scope = owner.scope
             if decl.hypercall.text not in self._hypercalls:
-                scope.lookup(decl.hypercall.text, decl.hypercall.span)
+                what = decl.hypercall
+                why, remedy = f"{what.text} is no hypercall", closest(what.text, self._hypercalls)
+                scope.error(NO_HYPERCALL, what.span, why, remedy)
                 continue
             commands = taken.setdefault(decl.hypercall.text, {})
             if decl.command is not None:
                 if decl.command in commands:
                     why = f"command {decl.command} is {commands[decl.command]}"
-                    scope.error(SAME_NUMBER, decl.name.span, why)
+                    scope.error(SAME_NUMBER, decl.name.span, why, "each command has its own number")
                 commands[decl.command] = decl.name.text
             try:
                 made.append(self._operation(decl, owner))
@@ -122,9 +125,12 @@ class Calls:
         errors += maker.errors(decl.items, owner, rank=OWN_RANK)
         successes = [i for i in decl.items if isinstance(i, ast.Success)]
         if len(successes) != 1:
-            remedy = "add: success { … }" if not successes else None
-            why = f"{decl.name.text} has {len(successes)} success blocks"
-            raise scope.stop(TWO_SUCCESSES, decl.name.span, why, remedy)
+            if not successes:
+                why, remedy = f"{decl.name.text} does not say what success is", "add: success { … }"
+                raise scope.stop(TWO_SUCCESSES, decl.name.span, why, remedy)
+            why = f"{decl.name.text} says twice what success is"
+            remedy = "make it one block: clause NAME { … } gives a part an id of its own"
+            raise scope.stop(TWO_SUCCESSES, successes[1].span, why, remedy)
         success = maker.success(successes[0])
         return Operation(
             owner.id, decl.name.text, call.name.text, call.number, decl.command, (),
@@ -194,7 +200,8 @@ class Calls:
                 for name in item.names:
                     symbol = scope.lookup(name.text, name.span)
                     if not isinstance(symbol.decl, ast.StateDecl):
-                        scope.error(NOT_A_STATE, name.span, f"{name.text} is not a state")
+                        why, remedy = f"{name.text} is not a state", "name states, or give none"
+                        scope.error(NOT_A_STATE, name.span, why, remedy)
                     names.append(name.text)
         return tuple(names)
 
@@ -268,11 +275,14 @@ class _Maker:
     def _field(self, name: ast.Name, written: bool) -> None:
         scope = self._owner.scope
         if self._struct is None:
-            raise scope.stop(NO_STRUCT, name.span, f"{self._name} takes no structure")
+            why = f"{self._name} takes no structure, so it has no fields"
+            raise scope.stop(NO_STRUCT, name.span, why, "write after its number: takes NAME")
         found: StructField | None = self._struct.field(name.text)
         if found is None:
             why = f"{self._struct.name} has no field {name.text}"
-            raise scope.stop(NO_SUCH_FIELD, name.span, why)
+            known = [f.name for f in self._struct.fields]
+            scope.error(NO_SUCH_FIELD, name.span, why, closest(name.text, known))
+            return
         before = self.slots.get(name.text)
         slot = Slot(
             name.text, found.type, found.offset, found.size,
@@ -303,7 +313,9 @@ class _Maker:
             symbol = scope.lookup(node.errno.text, node.errno.span)
             value = symbol.variant.value if symbol.variant else None
             if value is None or not isinstance(symbol.decl, ast.EnumDecl):
-                raise scope.stop(NO_ERRNO, node.errno.span, f"{node.errno.text} is no errno")
+                why = f"{node.errno.text} is no error number"
+                remedy = "name a member of an enum with numbers: Errno"
+                raise scope.stop(NO_ERRNO, node.errno.span, why, remedy)
             tail = ast.Tail(node.gates, node.cites)
             clause = self._clauses.add(owner, node.name, "error", node.prose, tail, node.span)
             gate = owner.scope.gate(node.gates)
@@ -367,7 +379,8 @@ class _Maker:
         kind = self.env.context.types.of(node.type, self.env.scope)
         if not is_finite(kind):
             why = f"{node.type.text} has no bound"
-            raise self._owner.scope.stop(INFINITE_CHOICE, node.type.span, why)
+            remedy = "choose from a bounded type: type Name = u32 below …"
+            raise self._owner.scope.stop(INFINITE_CHOICE, node.type.span, why, remedy)
         variable = self.env.context.variable(node.name.text, kind)
         self.env = self.env.bind({node.name.text: variable})
         when = truth(node.test, self.env)

@@ -14,6 +14,7 @@ from pvhspec.syntax import ast
 __all__ = ["Clauses", "Owner"]
 
 SAME_ID = code("PVH340", "Two clauses have one id.")
+NEVER = code("PVH341", "The gates of a clause are never open.")
 UNCITED = code("PVH401", "A clause has no citation, and nothing it stands in has one.")
 
 Kind = Literal[
@@ -76,8 +77,12 @@ class Clauses:
         if any(c.authority == "documented" for c in cites):
             authority = "documented"
         citations = tuple(Citation(c.authority, c.source, c.path, c.anchor) for c in cites)
+        gate = owner.gate_of(tail.gates)
+        if not scope.ever(gate):
+            remedy = "see its own gates and those of what it stands in"
+            scope.error(NEVER, place, f"{id_} applies to no release and mode", remedy)
         self.by_id[id_] = Clause(
-            id_, prose, kind, authority, citations, owner.gate_of(tail.gates),
+            id_, prose, kind, authority, citations, gate,
             scope.module.path, span.line,
         )  # fmt: skip
         return id_

@@ -13,6 +13,7 @@ from pvhspec.ir.lower.env import Binding, Env
 from pvhspec.ir.lower.exprs import cell, expression, facts, fit, indices, truth
 from pvhspec.ir.lower.patterns import pattern
 from pvhspec.names.report import Stop
+from pvhspec.names.symbols import Symbol
 from pvhspec.syntax import ast
 from pvhspec.types.types import EnumType, Type, shown
 
@@ -125,20 +126,39 @@ def _assign(node: ast.Assign, env: Env, at: _Block) -> Update:
     if name in at.outs and not place.args:
         value = fit(node.value, env, at.outs[name])
         return Update(at.clause, f"out.{name}", at.binders, (), at.guard, value)
+    if name in env.locals:
+        why = f"{name} is not assigned: it is neither an out field nor a state"
+        raise scope.stop(NOT_A_PLACE, place.span, why, f"if it is a field: out {name}")
     symbol = scope.lookup(name, place.name.span, tuple(at.outs))
     if not isinstance(symbol.decl, ast.StateDecl):
         why = f"{name} is neither an out field nor a state"
-        raise scope.stop(NOT_A_PLACE, place.span, why)
+        raise scope.stop(NOT_A_PLACE, place.span, why, _instead(symbol))
     target = cell(symbol, place.args, ast.Ref(place.span, name), env)
     value = fit(node.value, env, target.type)
     return Update(at.clause, name, at.binders, target.indices, at.guard, value)
+
+
+def _instead(symbol: Symbol) -> str | None:
+    match symbol.decl:
+        case ast.ConstDecl():
+            return "a constant never changes: make it a state"
+        case ast.MacroDecl():
+            return f"an effect is called: {symbol.name}(…)"
+        case ast.ContextDecl():
+            return "a context is part of an event: nobody sets it"
+    return None
 
 
 def _call(node: ast.CallEffect, env: Env, at: _Block, out: Effects) -> None:
     scope, name = env.scope, node.name.text
     symbol = scope.lookup(name, node.name.span)
     if not isinstance(symbol.decl, ast.MacroDecl):
-        raise scope.stop(NOT_AN_EFFECT, node.name.span, f"{name} is not an effect")
+        remedy = f"a state is assigned: {name}[…] := …"
+        if not isinstance(symbol.decl, ast.StateDecl):
+            remedy = (
+                "only an effect is called by itself; a predicate or function is part of a value"
+            )
+        raise scope.stop(NOT_AN_EFFECT, node.name.span, f"{name} is not an effect", remedy)
     if name in at.stack:
         raise scope.stop(RECURSIVE_EFFECT, node.span, f"{name} uses itself")
     decl = symbol.decl
@@ -153,7 +173,8 @@ def _match(node: ast.Match, env: Env, at: _Block, out: Effects) -> None:
     scope = env.scope
     value = expression(node.value, env)
     if not isinstance(value.type, EnumType):
-        raise scope.stop(ARMS, node.value.span, f"{shown(value.type)} has no variants")
+        why = f"{shown(value.type)} has no variants"
+        raise scope.stop(ARMS, node.value.span, why, "use: if … { … } else { … }")
     missing = [v.name for v in value.type.variants]
     for arm in node.arms:
         try:
@@ -162,10 +183,11 @@ def _match(node: ast.Match, env: Env, at: _Block, out: Effects) -> None:
             continue
         name = arm.pattern.name.text
         if name not in missing:
-            scope.error(ARMS, arm.span, f"{name} has two arms")
+            scope.error(ARMS, arm.pattern.span, f"{name} has an arm already", "make them one")
             continue
         missing.remove(name)
         _block(arm.body, env.bind(new), at.under(test), out)
     if missing:
         why = f"no arm for {', '.join(missing)}"
-        scope.error(ARMS, node.span, why, "every variant has its arm, even an empty one: {}")
+        remedy = f"every variant has its arm, even an empty one: {missing[0]} -> {{}}"
+        scope.error(ARMS, node.span, why, remedy)

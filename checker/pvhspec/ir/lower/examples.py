@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from pvhspec.diagnostics import code
 from pvhspec.ir import build
-from pvhspec.ir.ir import Const, EventKind, Example, ExampleStep, Expr, Make, Operation, Value
+from pvhspec.ir.ir import (
+    Clause,
+    Const,
+    EventKind,
+    Example,
+    ExampleStep,
+    Expr,
+    Make,
+    Operation,
+    Value,
+)
 from pvhspec.ir.lower.env import Context, Env
 from pvhspec.ir.lower.exprs import cell, expression, fit
+from pvhspec.names.gates import shown_version
 from pvhspec.names.report import Stop, closest
-from pvhspec.names.symbols import Scope
+from pvhspec.names.symbols import UNKNOWN_MODE, Scope
 from pvhspec.syntax import ast
 from pvhspec.types.types import BitsType, Type
 
-__all__ = ["lower_example"]
+__all__ = ["check_example", "lower_example"]
 
 NOT_CONSTANT = code("PVH370", "An example needs a value that is known from the text.")
 NO_STEP = code("PVH371", "A step of an example is neither an operation nor an event.")
 NO_STEP_FIELD = code("PVH372", "The operation or event has no such field.")
+
+NO_CLAUSE = code("PVH373", "A counterexample names no clause.")
+GATED = code("PVH374", "An example calls with success what its release and mode do not have.")
 
 _MASK64 = (1 << 64) - 1
 
@@ -39,7 +53,12 @@ def lower_example(
     events: dict[str, EventKind],
 ) -> Example:
     """One example. Errors are reported; steps that cannot be understood are left out."""
-    scope.modes((decl.mode.text,), decl.mode.span)
+    if decl.mode.text in scope.symbols.groups:
+        why = f"{decl.mode.text} is a group of modes"
+        members = ", ".join(sorted(scope.symbols.groups[decl.mode.text]))
+        scope.error(UNKNOWN_MODE, decl.mode.span, why, f"an example is in one mode: {members}")
+    else:
+        scope.modes((decl.mode.text,), decl.mode.span)
     env = Env(context, scope, {}, [])
     steps: list[ExampleStep] = []
     for step in decl.steps:
@@ -57,6 +76,29 @@ def lower_example(
         decl.prose, violates, version, decl.mode.text, tuple(steps), scope.module.path,
         decl.span.line,
     )  # fmt: skip
+
+
+def check_example(
+    decl: ast.ExampleDecl,
+    made: Example,
+    scope: Scope,
+    operations: dict[str, Operation],
+    clauses: dict[str, Clause],
+) -> None:
+    """An example speaks of what there is in its release and mode, or of an error where not."""
+    where = f"in {made.mode} on {shown_version(made.version)}"
+    for step in decl.steps:
+        if isinstance(step, ast.StepEvent) and not isinstance(step.outcome, ast.Ref):
+            op = operations.get(step.name.text)
+            if op is not None and not op.gate.open(made.version, made.mode):
+                why = f"{op.name} is not there {where}"
+                scope.error(GATED, step.name.span, why, f"it is there {op.gate}")
+    if decl.violates is None:
+        return
+    if decl.violates.text not in clauses:
+        why = f"no clause has the id {decl.violates.text}"
+        remedy = closest(decl.violates.text, clauses)
+        scope.error(NO_CLAUSE, decl.violates.span, why, remedy)
 
 
 def _given(step: ast.StepGiven, env: Env) -> ExampleStep:

@@ -9,6 +9,7 @@ from pvhspec.ir import build
 from pvhspec.ir.ir import Cell, Const, Expr, Input, Load, Make, MapInput, Op, Quant
 from pvhspec.ir.lower.env import ArrayView, Binding, Env, MapField, StructView
 from pvhspec.ir.lower.patterns import pattern
+from pvhspec.ir.lower.remedies import a_type, convertible, use
 from pvhspec.names.gates import Gate
 from pvhspec.names.report import Stop, closest
 from pvhspec.names.symbols import Symbol
@@ -60,7 +61,10 @@ def facts(node: ast.Expr, env: Env) -> tuple[Expr, Env]:
             found = expression(node, env, BOOL)
             if found.type != BOOL:
                 why = f"a truth value is needed here, this is {shown(found.type)}"
-                raise env.scope.stop(NOT_BOOL, node.span, why)
+                remedy = "compare it: … != 0"
+                if isinstance(found.type, EnumType):
+                    remedy = f"ask for a variant: … is {found.type.variants[0].name}"
+                raise env.scope.stop(NOT_BOOL, node.span, why, remedy)
             return found, env
 
 
@@ -119,9 +123,8 @@ def fit(node: ast.Expr, env: Env, want: Type) -> Expr:
     """An expression that must go with a type."""
     found = expression(node, env, want)
     if not compatible(found.type, want):
-        why = f"this is {shown(found.type)}, and {shown(want)} is needed"
-        remedy = f"convert it: {shown(want)}(…)" if isinstance(want, BitsType) else None
-        raise env.scope.stop(MISMATCH, node.span, why, remedy)
+        why = f"this is {a_type(found.type)}, and {a_type(want)} is needed"
+        raise env.scope.stop(MISMATCH, node.span, why, convertible(found.type, want))
     return found
 
 
@@ -142,7 +145,9 @@ def _value(found: Binding | Symbol, node: ast.Expr, env: Env) -> Expr:
         case StructView() | ArrayView():
             raise scope.stop(NOT_A_VALUE, node.span, "a structure is not a value: name a field")
         case MapField(name=name):
-            raise scope.stop(NOT_A_VALUE, node.span, f"{name} is a map: give an index")
+            raise scope.stop(
+                NOT_A_VALUE, node.span, f"{name} is a map", f"give an index: {name}[…]"
+            )
         case _:
             return found
 
@@ -156,8 +161,10 @@ def _symbol(symbol: Symbol, node: ast.Expr, env: Env) -> Expr:
             if isinstance(kind, BitsType):
                 return build.number(kind, symbol.variant.value or 0)
             if symbol.variant.params:
-                why = f"{symbol.name} carries {len(symbol.variant.params)} values"
-                raise scope.stop(WRONG_COUNT, node.span, why)
+                parts = ", ".join(p.name.text for p in symbol.variant.params)
+                why = f"{symbol.name} carries {parts}"
+                remedy = f"write {symbol.name}(…); to ask for the variant alone: … is {symbol.name}"
+                raise scope.stop(WRONG_COUNT, node.span, why, remedy)
             assert isinstance(kind, EnumType)
             return Make(kind.index(symbol.name), (), kind)
         case ast.ConstDecl(type=type_, value=value):
@@ -168,11 +175,12 @@ def _symbol(symbol: Symbol, node: ast.Expr, env: Env) -> Expr:
         case ast.StateDecl(params=params, type=type_) if not params:
             return Cell(symbol.name, (), types.of(type_, home))
         case ast.StateDecl():
-            why = f"{symbol.name} is a map: give its index, {symbol.name}[…]"
-            raise scope.stop(NOT_A_VALUE, node.span, why)
+            why = f"{symbol.name} is a map: say which cell"
+            remedy = f"write {symbol.name}[{', '.join(p.name.text for p in params)}]"
+            raise scope.stop(NOT_A_VALUE, node.span, why, remedy)
         case _:
             why = f"{symbol.name} does not stand for a value here"
-            raise scope.stop(NOT_A_VALUE, node.span, why)
+            raise scope.stop(NOT_A_VALUE, node.span, why, use(symbol))
 
 
 def _inline(name: str, node: ast.Expr, env: Env, body: object) -> Expr:
@@ -274,8 +282,11 @@ def indices(
 ) -> tuple[Expr, ...]:
     """The indices of a map, or the arguments of a definition."""
     if len(nodes) != len(kinds):
-        why = f"{what} takes {len(kinds)}, and here are {len(nodes)}"
-        raise env.scope.stop(WRONG_COUNT, node.span, why)
+        why = (
+            f"{what} takes {len(kinds)}, and here {'is' if len(nodes) == 1 else 'are'} {len(nodes)}"
+        )
+        remedy = f"in this order: {', '.join(map(shown, kinds))}" if kinds else None
+        raise env.scope.stop(WRONG_COUNT, node.span, why, remedy)
     return tuple(fit(n, env, k) for n, k in zip(nodes, kinds, strict=True))
 
 
@@ -289,7 +300,8 @@ def _index(node: ast.Index, env: Env) -> Expr:
         return MapInput(found.name, args, found.type)
     if isinstance(found, Symbol) and isinstance(found.decl, ast.StateDecl):
         return cell(found, node.args, node, env)
-    raise env.scope.stop(NOT_A_VALUE, node.value.span, f"{name.text} is not a map")
+    remedy = use(found) if isinstance(found, Symbol) else None
+    raise env.scope.stop(NOT_A_VALUE, node.value.span, f"{name.text} is not a map", remedy)
 
 
 def cell(symbol: Symbol, args: tuple[ast.Expr, ...], node: ast.Expr, env: Env) -> Cell:
@@ -326,7 +338,7 @@ def _call(node: ast.Call, env: Env, want: Type | None) -> Expr:
         case ast.TypeDecl() | ast.BitsDecl() | ast.EnumDecl():
             return _convert(node, types.bits(name, env.scope), env)
     why = f"{name.text} is not a predicate, a function or a variant"
-    raise env.scope.stop(NOT_A_VALUE, name.span, why)
+    raise env.scope.stop(NOT_A_VALUE, name.span, why, use(symbol))
 
 
 def _convert(node: ast.Call, to: BitsType, env: Env) -> Expr:
@@ -358,15 +370,20 @@ def _literal(node: ast.Number, value: int, env: Env, want: Type | None) -> Const
         if want is None:
             why, remedy = "nothing says how wide this number is", "convert it: u32(…)"
             raise env.scope.stop(NO_WIDTH, node.span, why, remedy)
-        raise env.scope.stop(MISMATCH, node.span, f"a number cannot be {shown(want)}")
+        remedy = "write true or false, or compare with 0"
+        if isinstance(want, EnumType):
+            remedy = f"its values are {', '.join(v.name for v in want.variants)}"
+        raise env.scope.stop(MISMATCH, node.span, f"a number is not {a_type(want)}", remedy)
     if value >> want.width:
-        raise env.scope.stop(TOO_WIDE, node.span, f"{node.text} does not fit {shown(want)}")
+        why = f"{node.text} does not fit {a_type(want)}"
+        remedy = f"{shown(want)} has {want.width} bits: at most {(1 << want.width) - 1:#x}"
+        raise env.scope.stop(TOO_WIDE, node.span, why, remedy)
     return build.number(want, value)
 
 
 def _bits_of(value: Expr, node: ast.Expr, env: Env) -> BitsType:
     if not isinstance(value.type, BitsType):
-        why = f"a number is needed here, this is {shown(value.type)}"
+        why = f"a number is needed here, this is {a_type(value.type)}"
         raise env.scope.stop(NOT_BITS, node.span, why)
     return value.type
 
@@ -385,8 +402,8 @@ def _pair(node: ast.Binary, env: Env, want: Type | None) -> tuple[Expr, Expr]:
     a = expression(node.left, env, want)
     b = expression(node.right, env, a.type)
     if not compatible(a.type, b.type):
-        why = f"the left side is {shown(a.type)}, the right side is {shown(b.type)}"
-        raise env.scope.stop(MISMATCH, node.span, why, "convert one of them: u32(…)")
+        why = f"the left side is {a_type(a.type)}, the right side is {a_type(b.type)}"
+        raise env.scope.stop(MISMATCH, node.span, why, convertible(b.type, a.type))
     return a, b
 
 
@@ -418,7 +435,9 @@ def _quantified(node: ast.Quantified, env: Env) -> Expr:
         kind = env.context.types.of(p.type, env.scope)
         if not is_finite(kind):
             why = f"{shown(kind)} has no bound"
-            raise env.scope.stop(INFINITE, p.type.span, why, "give its type a bound: below N")
+            raise env.scope.stop(
+                INFINITE, p.type.span, why, "quantify over a bounded type: type Name = u32 below …"
+            )
         variable = env.context.variable(p.name.text, kind)
         variables.append(variable)
         new[p.name.text] = variable

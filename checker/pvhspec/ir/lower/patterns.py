@@ -40,7 +40,7 @@ def _variant(value: Expr, shape: ast.VariantPattern, env: Env) -> tuple[Expr, di
     number = kind.index(name.text)
     payload = kind.variants[number].payload
     if shape.binders and len(shape.binders) != len(payload):
-        why = f"{name.text} carries {len(payload)}, and here are {len(shape.binders)}"
+        why = f"{name.text} carries {len(payload)}, and here are {len(shape.binders)} names"
         raise scope.stop(NO_VARIANT, shape.span, why, "write _ for what does not matter")
     new: dict[str, Binding] = {}
     for i, binder in enumerate(shape.binders):
@@ -57,7 +57,9 @@ def _variant(value: Expr, shape: ast.VariantPattern, env: Env) -> tuple[Expr, di
 def _bits(value: Expr, shape: ast.BitsPattern, env: Env) -> Expr:
     scope, kind = env.scope, value.type
     if not isinstance(kind, BitsType) or not kind.fields:
-        raise scope.stop(NO_BITS, shape.span, f"{shown(kind)} has no named bits")
+        raise scope.stop(
+            NO_BITS, shape.span, f"{shown(kind)} has no named bits", "give it a bits type"
+        )
     places = {name: (high, low) for name, high, low in kind.fields}
     mask = want = seen = 0
     others: ast.BitRule | None = None
