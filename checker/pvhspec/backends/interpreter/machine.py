@@ -49,9 +49,7 @@ class Machine:
         self.spec = spec
         self._compiled = compiled or Compiled(spec, version, mode, authority)
         self._disregard = self._compiled.disregard
-        self.store = initial_store(
-            spec, self._compiled.compiler, given, from_boot, all_domains
-        )
+        self.store = initial_store(spec, self._compiled.compiler, given, from_boot, all_domains)
         self._debts = Debts(spec.obligations, self._compiled.compiler)
 
     def feed(self, seen: Seen) -> Iterator[Judgement]:

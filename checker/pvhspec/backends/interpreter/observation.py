@@ -65,11 +65,19 @@ class Requirement:
         self._early = _early(test, [p.variable for p in plans], compiler)
 
     def instances(self, store: Store, inputs: dict[str, Any]) -> Iterator[Instance]:
-        """Every instance that makes a difference."""
-        scratch = Path(store, inputs, [])
+        """Every instance that does not simply hold.
+
+        As long as nothing unknown has to be decided, one run serves all instances.
+        """
+        scratch, shared = Path(store, inputs, []), Path(store, inputs, [])
         for values in self._values(scratch, 0):
-            found = explore(store, inputs, partial(self._run, values), MOST_WAYS)
-            yield Instance(values, found)
+            try:
+                if self._run(values, shared) and not shared.arity:
+                    continue
+            except TooMuch:
+                pass
+            yield Instance(values, explore(store, inputs, partial(self._run, values), MOST_WAYS))
+            shared = Path(store, inputs, [])  # the store may know more now
 
     def rerun(self, store: Store, inputs: Mapping[str, Any], instance: Instance) -> None:
         """Judge an instance once more, for what it reads."""

@@ -3,7 +3,7 @@ run again for each possibility."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from pvhspec.backends.interpreter.store import Cell, Store
@@ -228,6 +228,10 @@ class Path:
         if value is False and self.choose(2) == 0:
             return False
         return Sym(type_, what) if value is not False else True
+
+    def opened(self, states: Collection[str]) -> bool:
+        """Whether this run knows more, or less, of some cell of the states than the store says."""
+        return any(state in states for state, _ in self._open)
 
     def _drifts(self, state: str, index: tuple[Any, ...], test: Callable[[Path], Any]) -> bool:
         known = self.store.drifts_now(state, index)

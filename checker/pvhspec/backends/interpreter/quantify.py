@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from pvhspec.backends.interpreter.path import Path
+from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import Formula, conj, disj
 from pvhspec.ir.ir import Cell, Const, Expr, MapInput, Op, Quant, State, Var
 from pvhspec.types.types import BitsType, Type
@@ -119,12 +120,23 @@ class Plan:
     values: list[State]
     all: bool
     blind: bool
+    states: frozenset[str]
+    last: tuple[Store, object, Samples] | None = None
 
     def samples(self, path: Path) -> Samples:
         """The values to visit in a run."""
-        size = self.size
         if self.all:
-            return Samples(range(size), ())
+            return Samples(range(self.size), ())
+        if self.maps or path.opened(self.states):
+            return self._find(path)
+        changes = path.store.changes
+        now = (*(changes[s] for s in self.states), *(path.resolve(b(path)) for b in self.bounds))
+        if self.last is None or self.last[0] is not path.store or self.last[1] != now:
+            self.last = (path.store, now, self._find(path))
+        return self.last[2]
+
+    def _find(self, path: Path) -> Samples:
+        size = self.size
         touched: set[int] = set()
         for state, at in self.cells:
             touched.update(index[at] for index in path.store.keys(state))
@@ -170,6 +182,7 @@ class Planner:
             [self._compiler.expr(b) for b in uses.bounds],
             [self._states[name] for name in dict.fromkeys(uses.values)],
             size <= 8 or (uses.other and fits), uses.other and not fits,
+            frozenset([*(s for s, _ in uses.cells), *uses.values]),
         )  # fmt: skip
 
     def _uses(

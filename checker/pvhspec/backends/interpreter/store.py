@@ -43,6 +43,7 @@ class Store:
         self._cells: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in states}
         self._smears: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
         self._lost: set[str] = set()
+        self.changes = dict.fromkeys(states, 0)  # how often a state has changed
         self._drifts_now: dict[Cell, bool] = {}
         self.writers: dict[Cell, tuple[int, str]] = {}
 
@@ -123,6 +124,7 @@ class Store:
 
     def _changed(self, state: str) -> None:
         """Forget which cells drift, if that hangs on this state."""
+        self.changes[state] += 1
         if state in self._drift_reads:
             self._drifts_now.clear()
 
