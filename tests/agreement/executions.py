@@ -86,6 +86,7 @@ operation any_order = op.1 takes args documented xen:a.h "x" {
 }
 operation ordered = op.2 takes args documented xen:a.h "x" {
   in a, b
+  error ENOENT other when a == 9
   in order {
     error EPERM first  when a == 1
     error EINVAL second when b == 1
@@ -120,6 +121,8 @@ errors = [
         call("ordered", -22, {"ordered.second": "yes"}, a=9, b=1),
         call("ordered", -16, {"ordered.second": "no"}, a=9, b=1),
         call("ordered", -16, {"ordered.third": "yes"}, a=9, b=0),
+        call("ordered", -2, {"ordered.other": "yes"}, a=9, b=0),
+        call("ordered", -2, {"ordered.second": "no"}, a=9, b=1),
     )),
     Execution("errors of every hypercall come first", ERRORS, (
         call("ordered", -1, {"every.ring": "yes"}, a=9, b=1, cpl=3),

@@ -295,10 +295,11 @@ class _Maker:
     def errors(self, items: tuple[ast.CallItem, ...], owner: Owner, rank: int) -> list[Error]:
         """The errors, ranked: `in order` ones before each other, before those without order."""
         found: list[Error] = []
+        last = rank + 999
         for item in items:
             match item:
                 case ast.ErrorClause():
-                    found += self._error(item, owner, rank + 999)
+                    found += self._error(item, owner, last)
                 case ast.InOrder(errors=errors):
                     for e in errors:
                         rank += 1
