@@ -82,7 +82,9 @@ def judge(
         spec, release, kind, authority=authority, given=given, from_boot=header.from_boot,
         all_domains=header.complete.domains,
     )
-    binder = Binder(spec, release, kind, header.cpu_vendor)
+    # A hypervisor that plays Xen shows its guest whatever release it was told to.
+    told = version is not None or header.hypervisor.name in (None, "xen")
+    binder = Binder(spec, release, kind, header.cpu_vendor, told)
     latest: list[Event] = []
 
     def remembered() -> Iterator[Event]:

@@ -60,12 +60,25 @@ def header_mode(header: Header) -> str | None:
 
 
 class Binder:
-    """Makes `Seen` events of a trace's events, for one trace."""
+    """Makes `Seen` events of a trace's events, for one trace.
 
-    def __init__(self, spec: Spec, version: Version, mode: str, vendor: str | None) -> None:
+    `release_told` False: nobody said which release of Xen the guest is shown; `version` only
+    chooses the rules.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        version: Version,
+        mode: str,
+        vendor: str | None,
+        release_told: bool = True,
+    ) -> None:
         self._spec = spec
         self._memory = {"guest": MemoryImage(), "hw": MemoryImage()}
-        self._common: dict[str, Any] = {"release": version[0] << 16 | version[1]}
+        self._common: dict[str, Any] = {}
+        if release_told:
+            self._common["release"] = version[0] << 16 | version[1]
         vendors = spec.enums.get("CpuVendor", {})
         if vendor is not None:
             name = _VENDORS.get(vendor, "other")
