@@ -134,6 +134,7 @@ def _one_of_each_kind() -> bytes:
         "hypercall": {"width": 32, "args": (1, None), "in": ((16, b"\x00"),), "ret": -38},
         "shared_info": {"pending": {0: 1, 1: None}, "vcpus": {0: {"sel": 1}}, "all": True},
         "store": {"what": "evtchn_mask", "index": 3, "value": 0},
+        "state": {"view": "hw", "segs": {"tr": {"limit": 0x67}}},
         "end": {"reason": "shutdown"},
     }
     events = [Event(kind, i, required.get(kind, {})) for i, kind in enumerate(KINDS)]

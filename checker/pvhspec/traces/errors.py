@@ -24,6 +24,8 @@ BAD_ORDER = code("PVH913", "The `seq` of an event is not larger than that of the
 TRUNCATED = code("PVH914", "The trace is cut: its last line is not whole (warning).")
 TOO_MANY = code("PVH915", "Reading stopped after too many errors.")
 CANNOT_WRITE = code("PVH916", "The trace cannot be written.")
+PASSED_OVER = code("PVH917", "Parts of a foreign trace were passed over (warning).")
+NOT_STREAMABLE = code("PVH918", "A foreign trace is put together so that memory would not suffice.")
 
 _SHOWN = 400  # characters of a line kept for the excerpt
 

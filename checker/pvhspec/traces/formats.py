@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from pvhspec.diagnostics import Diagnostic, PvhError
-from pvhspec.traces import errors
+from pvhspec.traces import errors, recognise
 from pvhspec.traces.errors import is_read_error, reason
 from pvhspec.traces.event import Event, Header
 from pvhspec.traces.reader import JsonLinesReader
@@ -41,12 +41,7 @@ class Format(NamedTuple):
     read: Callable[[BinaryIO, str], Trace]
 
 
-def _looks_like_json_lines(head: bytes) -> bool:
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and b"\0" not in head
-
-
-def _looks_like_gdbstub_json(head: bytes) -> bool:
-    return b'"source"' in head[:64] and b'"qemu-gdbstub"' in head[:64]
+# Readers of foreign formats are imported when needed: most files are pvhspec's own.
 
 
 def _read_gdbstub_json(stream: BinaryIO, path: str) -> Trace:
@@ -55,12 +50,49 @@ def _read_gdbstub_json(stream: BinaryIO, path: str) -> Trace:
     return read_gdbstub_json(stream, path)
 
 
-# The first that recognises a file reads it. Readers of foreign formats are imported when needed.
+def _read_xentrace(stream: BinaryIO, path: str) -> Trace:
+    from pvhspec.traces.xentrace import XentraceReader
+
+    return XentraceReader(stream, path)
+
+
+def _read_singlestep(stream: BinaryIO, path: str) -> Trace:
+    from pvhspec.traces.singlestep import SinglestepReader
+
+    return SinglestepReader(stream, path)
+
+
+def _read_kvm_text(stream: BinaryIO, path: str) -> Trace:
+    from pvhspec.traces.kvm_text import KvmTextReader
+
+    return KvmTextReader(stream, path)
+
+
+def _read_qemu_trace(stream: BinaryIO, path: str) -> Trace:
+    from pvhspec.traces.qemu_trace import QemuTraceReader
+
+    return QemuTraceReader(stream, path)
+
+
+def _read_console(stream: BinaryIO, path: str) -> Trace:
+    from pvhspec.traces.console import ConsoleReader
+
+    return ConsoleReader(stream, path)
+
+
+# The first that recognises a file reads it: a console may hold anything, and comes last.
 FORMATS: dict[str, Format] = {
     f.name: f
     for f in (
-        Format("qemu-gdbstub", "entry state as JSON", _looks_like_gdbstub_json, _read_gdbstub_json),
-        Format("jsonl", "pvhspec's own JSON Lines", _looks_like_json_lines, JsonLinesReader),
+        Format(
+            "qemu-gdbstub", "entry state as JSON", recognise.is_gdbstub_json, _read_gdbstub_json
+        ),
+        Format("jsonl", "pvhspec's own JSON Lines", recognise.is_json_lines, JsonLinesReader),
+        Format("xentrace", "Xen's binary trace", recognise.is_xentrace, _read_xentrace),
+        Format("singlestep", "QEMU -d in_asm,cpu", recognise.is_singlestep, _read_singlestep),
+        Format("kvm", "ftrace, trace-cmd or perf text", recognise.is_kvm_text, _read_kvm_text),
+        Format("qemu-trace", "QEMU -trace kvm_xen_*", recognise.is_qemu_trace, _read_qemu_trace),
+        Format("console", "Xen's or a guest's console", recognise.is_console, _read_console),
     )
 }
 

@@ -8,7 +8,6 @@ instruction; the memory comes first, then one `entry` event.
 from __future__ import annotations
 
 import json
-import re
 import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -16,18 +15,12 @@ from typing import Any, BinaryIO
 from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors
 from pvhspec.traces.objects import ObjectTrace
+from pvhspec.traces.registers import registers_of
 from pvhspec.traces.schema import SCHEMA
 
 __all__ = ["entry_from_monitor", "read_gdbstub_json"]
 
 _MOST_BYTES = 4 << 20
-_REGISTER = re.compile(r"\b([A-Z][A-Z0-9]{1,3}) ?=([0-9a-f]{8,16})\b")
-_SEGMENT = re.compile(
-    r"^(ES|CS|SS|DS|FS|GS|LDT|TR) *=([0-9a-f]{4}) ([0-9a-f]{8,16}) ([0-9a-f]{8}) ([0-9a-f]{8})",
-    re.MULTILINE,
-)
-_TABLE = re.compile(r"^(GDT|IDT)= +([0-9a-f]{8,16}) ([0-9a-f]{8})", re.MULTILINE)
-_NAMES = {"efl": "eflags", "rfl": "rflags", "ldt": "ldtr", "gdt": "gdtr", "idt": "idtr"}
 
 
 def read_gdbstub_json(stream: BinaryIO, path: str) -> ObjectTrace:
@@ -51,28 +44,10 @@ def read_gdbstub_json(stream: BinaryIO, path: str) -> ObjectTrace:
 
 def entry_from_monitor(text: str) -> dict[str, Any]:
     """The `entry` event in what the monitor's `info registers` printed."""
-
-    def name(word: str) -> str:
-        return _NAMES.get(word.lower(), word.lower())
-
-    # bits 8-15 of a descriptor's second word are type, S, DPL, P; 20-23 are AVL, L, D/B, G
-    segments = {
-        name(seg): {
-            "sel": int(selector, 16),
-            "base": int(base, 16),
-            "limit": int(limit, 16),
-            "attr": int(flags, 16) >> 8 & 0xFF | int(flags, 16) >> 12 & 0xF00,
-        }
-        for seg, selector, base, limit, flags in _SEGMENT.findall(text)
-    }
-    tables = {
-        name(table): {"base": int(base, 16), "limit": int(limit, 16)}
-        for table, base, limit in _TABLE.findall(text)
-    }
-    registers = {name(word): int(value, 16) for word, value in _REGISTER.findall(text)}
-    if not registers or not segments:
+    found = registers_of(text)
+    if not found["regs"] or not found["segs"]:
         raise ValueError("no registers")
-    return {"kind": "entry", "view": "hw", "regs": registers, "segs": segments, **tables}
+    return {"kind": "entry", "view": "hw", **found}
 
 
 def _header(capture: dict[str, Any], path: str) -> dict[str, Any]:
