@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from pvhspec.backends.interpreter.blame import Blame, related
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.explain import assumptions, cells_shown, instance_shown
 from pvhspec.backends.interpreter.initial import initial_store
@@ -51,6 +52,7 @@ class Machine:
         self._disregard = self._compiled.disregard
         self.store = initial_store(spec, self._compiled.compiler, given, from_boot, all_domains)
         self._debts = Debts(spec.obligations, self._compiled.compiler)
+        self._blame = Blame()
 
     def feed(self, seen: Seen) -> Iterator[Judgement]:
         """Judge one event, and go on to the state after it."""
@@ -69,6 +71,7 @@ class Machine:
     def _call(self, seen: Seen, call: Call) -> Iterator[Judgement]:
         op, stepper = call.operation, self._compiled.stepper(call.operation)
         found = explore(self.store, seen.fields, lambda p: stepper.step(p, call))
+        self._blame.called(seen.seq, op, call.ret is None or not -4096 < call.ret < 0)
         if found.overflow:
             self._lose(op)
             yield self._unseen(op.success, seen, ("too many possibilities",))
@@ -76,6 +79,7 @@ class Machine:
         if not found.ways:
             path, why = _most_blamed(found)
             state = cells_shown(path, self.spec, self.store)
+            why = related(why, self._blame.of_answer(op, path, self.store))
             self._doubt(path)
             self._resume(stepper, seen, call)
             if why.clause not in self._disregard:
@@ -209,6 +213,8 @@ class Machine:
                 path = instance.explored.ways[0][0]
                 state = cells_shown(path, self.spec, self.store)
                 finding = instance_shown(self.spec, seen, self.store, requirement, instance)
+                to_blame = self._blame.of_look(requirement, path, self.store)
+                finding = related(finding, to_blame)
                 self._doubt(path)
                 if worst.verdict is not Verdict.VIOLATES:
                     worst = Judgement(
@@ -220,6 +226,8 @@ class Machine:
                 self.store.merge([p.outcome() for p in kept], seen.seq)
             if not instance.certain and worst.verdict is Verdict.CONFORMS:
                 worst = self._unseen(requirement.clause, seen, assumptions(kept))
+        if worst.verdict is not Verdict.VIOLATES:
+            self._blame.held(requirement.clause, seen.seq)
         return worst
 
 
