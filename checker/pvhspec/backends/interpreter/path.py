@@ -43,6 +43,7 @@ class Path:
         self.smears: list[tuple[str, tuple[Any, ...], Any]] = []
         self.assumed: list[str] = []
         self._open: dict[Cell, None] = {}  # cells read whose value was not simply known
+        self._open_states: set[str] = set()
         self._syms: dict[str, Sym] = {}
         self._bound: dict[Sym, Any] = {}
         self._excluded: dict[Sym, set[Any]] = {}
@@ -203,35 +204,41 @@ class Path:
     def _first_read(self, state: str, index: tuple[Any, ...], type_: Type) -> Any:
         stored = self.store.read(state, index)
         drift = self.store.drift(state)
-        if drift is None and is_known(stored):
+        known = is_known(stored)
+        if known and (drift is None or (stored is True and drift[0] == "rise")):
             return stored
-        if not is_known(stored):
+        value, what = stored, ""
+        if not known:
             self.doubts += 1
-        what = f"{state}[{', '.join(map(str, index))}]"
-        self._open[state, index] = None
-        if isinstance(stored, OneOf):
-            options = sorted(stored.values, key=repr)
-            stored = options[self.choose(len(options))]
-            self._assume(what, stored)
-        value = _open(stored, type_, what)
-        if drift is None:
-            return value
-        kind, test = drift
-        if kind == "rise" and value is True:
-            return value
+            what = self._open_cell(state, index)
+            if isinstance(stored, OneOf):
+                options = sorted(stored.values, key=repr)
+                stored = options[self.choose(len(options))]
+                self._assume(what, stored)
+            value = _open(stored, type_, what)
+            if drift is None or (drift[0] == "rise" and value is True):
+                return value
+        assert drift is not None
         self.cells[state, index] = value  # what the condition itself reads of the cell
-        if not self._drifts(state, index, test):
+        if not self._drifts(state, index, drift[1]):
             return value
         self.doubts += 1
-        if kind != "rise":
+        what = what or self._open_cell(state, index)
+        if drift[0] != "rise":
             return Sym(type_, what)
         if value is False and self.choose(2) == 0:
             return False
         return Sym(type_, what) if value is not False else True
 
+    def _open_cell(self, state: str, index: tuple[Any, ...]) -> str:
+        """Note that a cell is not simply known; what readers call it."""
+        self._open[state, index] = None
+        self._open_states.add(state)
+        return f"{state}[{', '.join(map(str, index))}]"
+
     def opened(self, states: Collection[str]) -> bool:
         """Whether this run knows more, or less, of some cell of the states than the store says."""
-        return any(state in states for state, _ in self._open)
+        return not self._open_states.isdisjoint(states)
 
     def _drifts(self, state: str, index: tuple[Any, ...], test: Callable[[Path], Any]) -> bool:
         known = self.store.drifts_now(state, index)
