@@ -8,7 +8,7 @@ import time
 
 from pvhspec.commands.asking import add_asking, needs_solver, progress
 from pvhspec.commands.common import Subparsers, no_such_clause, spec_of
-from pvhspec.commands.common import add_parser as subcommand
+from pvhspec.commands.common import command as subcommand
 from pvhspec.diagnostics import PvhError
 
 __all__ = ["add_parser", "run"]

@@ -80,6 +80,8 @@ class _Quantifier:
     done: set[tuple[int, ...]] = field(default_factory=set)
 
 
+_Pools = dict[tuple[int, str | None], list[Term]]
+
 _BINARY = {
     "ult": z3.ULT,
     "ule": z3.ULE,
@@ -153,7 +155,8 @@ class Ground:
         Of terms that the model holds equal one is enough: should they differ, a later model
         says so.
         """
-        pools = {key: _distinct(pool.values(), model) for key, pool in self._pools.items()}
+        values = _Values(model)
+        pools = {key: _distinct(pool.values(), values) for key, pool in self._pools.items()}
         added = False
         for quantifier in list(self._quantifiers):
             scope = quantifier.frame.scope
@@ -163,7 +166,7 @@ class Ground:
                 idle = quantifier.node.kind == "exists"
                 if z3.is_true(model.eval(quantifier.truth, model_completion=True)) == idle:
                     continue
-            for number, terms in enumerate(self._tuples(quantifier, pools, model)):
+            for number, terms in enumerate(self._tuples(quantifier, pools, values)):
                 key = tuple(t.get_id() for t in terms)
                 if number >= _MOST_INSTANCES:
                     raise Unsupported("more instances of a quantifier than are tried")
@@ -174,7 +177,7 @@ class Ground:
         return added
 
     def _tuples(
-        self, quantifier: _Quantifier, pools: dict[tuple[int, str | None], list[Term]], model: Any
+        self, quantifier: _Quantifier, pools: _Pools, values: _Values
     ) -> Iterable[tuple[Term, ...]]:
         """The values to try: a fact about the state at the cells that were read, the rest at all.
 
@@ -190,12 +193,12 @@ class Ground:
             new = [i.name for i in cell.indices if isinstance(i, Var)]
             if all(n in partial[0] for n in new):
                 continue
-            read = _distinct_tuples(self.reads.get(cell.state, {}).values(), model)
+            read = _distinct_tuples(self.reads.get(cell.state, {}).values(), values)
             joined: list[dict[str, Term]] = []
             for known in partial:
                 for index in read:
                     match = dict(zip(new, index, strict=True))
-                    if all(_same(known[n], match[n], model) for n in new if n in known):
+                    if all(values.same(known[n], match[n]) for n in new if n in known):
                         joined.append({**match, **known})
             partial = joined
             if not partial:
@@ -206,7 +209,7 @@ class Ground:
                 whole = {**known, **{v.name: t for v, t in zip(rest, terms, strict=True)}}
                 yield tuple(whole[n] for n in names)
 
-    def _candidates(self, var: Var, pools: dict[tuple[int, str | None], list[Term]]) -> list[Term]:
+    def _candidates(self, var: Var, pools: _Pools) -> list[Term]:
         match var.type:
             case BoolType():
                 return [z3.BoolVal(False), z3.BoolVal(True)]
@@ -350,27 +353,39 @@ def patterns(node: Quant) -> list[Cell]:
     return list(found)
 
 
-def _value(term: Term, model: Any) -> int:
-    found: int = model.eval(term, model_completion=True).as_long()
-    return found
+class _Values:
+    """The numbers a model gives to terms, each asked for once."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._known: dict[int, int] = {}
+
+    def of(self, term: Term) -> int:
+        """The value of a term."""
+        key = term.get_id()
+        if key not in self._known:
+            self._known[key] = self._model.eval(term, model_completion=True).as_long()
+        return self._known[key]
+
+    def same(self, a: Term, b: Term) -> bool:
+        """Whether two terms have one value."""
+        return a is b or self.of(a) == self.of(b)
 
 
-def _same(a: Term, b: Term, model: Any) -> bool:
-    return a is b or _value(a, model) == _value(b, model)
-
-
-def _distinct_tuples(indices: Iterable[tuple[Term, ...]], model: Any) -> list[tuple[Term, ...]]:
+def _distinct_tuples(
+    indices: Iterable[tuple[Term, ...]], values: _Values
+) -> list[tuple[Term, ...]]:
     found: dict[tuple[int, ...], tuple[Term, ...]] = {}
     for index in indices:
-        found.setdefault(tuple(_value(i, model) for i in index), index)
+        found.setdefault(tuple(values.of(i) for i in index), index)
     return list(found.values())
 
 
-def _distinct(terms: Iterable[Term], model: Any) -> list[Term]:
+def _distinct(terms: Iterable[Term], values: _Values) -> list[Term]:
     """One term for every value they have in a model; the oldest."""
     found: dict[int, Term] = {}
     for term in terms:
-        found.setdefault(_value(term, model), term)
+        found.setdefault(values.of(term), term)
     return list(found.values())
 
 

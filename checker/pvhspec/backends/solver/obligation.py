@@ -17,12 +17,14 @@ from pvhspec.ir.ir import Expr, Observation, Operation, State
 
 __all__ = [
     "Broken",
+    "Cells",
     "Outcome",
     "Search",
     "at_boot",
     "by_call",
     "by_drift",
     "by_event",
+    "cells_of",
     "easy",
     "solve",
 ]
@@ -174,6 +176,10 @@ class Search:
         self._budget, self._rounds = budget, rounds
         self._given = 0
 
+    def allow(self, seconds: float) -> None:
+        """This much more time, from now."""
+        self._end = time.monotonic() + seconds
+
     def shorten(self, seconds: float) -> None:
         """From now on no more than this."""
         self._end = min(self._end, time.monotonic() + seconds)
@@ -231,24 +237,29 @@ def _broken(
     def known(term: Term) -> Any:
         return _plain(value(term))
 
-    read: dict[tuple[str, tuple[Any, ...]], Any] = {}
     later: dict[tuple[str, tuple[Any, ...]], Any] = {}
-    for (state, _), (index, term) in before.cells.items():
-        type_ = ground.states[state].type
-        key = (state, tuple(known(i) for i in index))
-        read[key] = ground.sorts.known(type_, value(term))
     if isinstance(after, After):
         for state, index, term in after.seen():
             key = (state, tuple(known(i) for i in index))
             later[key] = ground.sorts.known(ground.states[state].type, value(term))
     code = None if made is None else known(made.code)
     return Broken(
-        tuple((s, i, v) for (s, i), v in read.items()),
+        cells_of(ground, before, model),
         tuple((name, known(term)) for name, term in inputs.items()),
         code,
         tuple((s, i, v) for (s, i), v in later.items()),
         tuple((name, known(term)) for name, term in at.items()),
     )
+
+
+def cells_of(ground: Ground, view: AnyState | Boot, model: Any) -> Cells:
+    """The cells of a state that were read, as a model has them."""
+    found: dict[tuple[str, tuple[Any, ...]], Any] = {}
+    for (state, _), (index, term) in view.cells.items():
+        at = tuple(_plain(model.eval(i, model_completion=True)) for i in index)
+        value = model.eval(term, model_completion=True)
+        found[state, at] = ground.sorts.known(ground.states[state].type, value)
+    return tuple((s, i, v) for (s, i), v in found.items())
 
 
 def _plain(term: Term) -> Any:

@@ -11,12 +11,12 @@ from pvhspec.backends.interpreter.path import explore
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.protocol import Call, Seen, Verdict
 from pvhspec.backends.solver.combos import Combo
-from pvhspec.backends.solver.obligation import Broken
+from pvhspec.backends.solver.obligation import Broken, Cells
 from pvhspec.backends.solver.rewrite import substitute
 from pvhspec.ir.ir import Const, Expr, Operation, Quant, Spec, Version
 from pvhspec.types.types import BoolType
 
-__all__ = ["Trial", "holds", "seen_call", "settle"]
+__all__ = ["Stuck", "Trial", "holds", "seen_call", "settle"]
 
 
 def seen_call(spec: Spec, op: Operation, inputs: dict[str, Any], code: int, seq: int = 0) -> Seen:
@@ -44,7 +44,8 @@ def settle(spec: Spec, machine: Machine, cells: Any) -> None:
 
 
 def holds(spec: Spec, store: Store, node: Expr, version: Version, mode: str) -> bool | None:
-    """Whether an expression holds in a state; None where that is not known."""
+    """Whether an expression holds in a state; None where that is not known: a `forall` that is
+    false for no cell that was set may yet be open for cells that stand for many."""
     test = Compiler(spec.states, version, mode).expr(node)
     found = explore(store, {}, lambda p: p.decide(test(p)))
     answers = {answer for _, answer in found.ways}
@@ -68,7 +69,7 @@ class Trial:
         return [
             name
             for name, fact in self.known.items()
-            if not holds(self.spec, machine.store, fact, *self.where)
+            if holds(self.spec, machine.store, fact, *self.where) is False
         ]
 
     def against(self, broken: Broken) -> str:
@@ -77,7 +78,7 @@ class Trial:
         machine = Machine(spec, *self.where)
         settle(spec, machine, broken.before)
         for name, fact in self.known.items():
-            if not holds(spec, machine.store, fact, *self.where):
+            if holds(spec, machine.store, fact, *self.where) is False:
                 return f"{name} does not hold before the call"
         seen = seen_call(spec, self.op, dict(broken.inputs), broken.code or 0)
         free = {c.lowest for c in self.op.choices}  # an invariant holds whatever is chosen
@@ -107,6 +108,39 @@ class Trial:
         after = tuple((s, i, machine.store.read(s, i)) for s, i, _ in broken.after)
         shown = {(s, i): v for s, i, v in cells} | before
         return replace(broken, before=tuple((s, i, v) for (s, i), v in shown.items()), after=after)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A call of which it is said that nothing may be returned but what may be at any time."""
+
+    spec: Spec
+    op: Operation
+    where: Combo
+    inputs: dict[str, Any]
+
+    def so(self, cells: Cells) -> bool:
+        """Whether the interpreter agrees."""
+        codes = {e.code for e in self.op.errors if e.gate.open(*self.where) and e.when is not None}
+        anytime = {e.code for e in self.op.errors if e.when is None}
+        return all(self._refuses(cells, code) for code in {0, *codes} - anytime)
+
+    def _refuses(self, cells: Cells, code: int) -> bool:
+        machine = Machine(self.spec, *self.where)
+        settle(self.spec, machine, cells)
+        seen = seen_call(self.spec, self.op, self.inputs, code)
+        for name in [n for n in seen.fields if n.startswith("out.")]:
+            del seen.fields[name]
+        return any(j.verdict is Verdict.VIOLATES for j in machine.feed(seen))
+
+    def shrunk(self, cells: Cells) -> Cells:
+        """The cells alone that it needs."""
+        left = list(cells)
+        for cell in cells:
+            fewer = tuple(c for c in left if c is not cell)
+            if self.so(fewer):
+                left.remove(cell)
+        return tuple(left)
 
 
 def _instance(goal: Expr, broken: Broken) -> Expr:

@@ -1,0 +1,63 @@
+"""Holes in a specification are found, and told by a state and a call."""
+
+from __future__ import annotations
+
+import pytest
+
+from pvhspec.backends.solver.complete import Finding, complete
+from pvhspec.ir.ir import Spec
+from tests.backends.solver.edited import edited, real_spec
+
+pytestmark = pytest.mark.slow
+
+
+def found(spec: Spec, operation: str, kind: str) -> list[Finding]:
+    return [f for f in complete(spec, [operation], cache=False) if f.kind == kind]
+
+
+def test_the_operations_on_channels_have_no_hole() -> None:
+    names = [op.name for op in real_spec().operations if op.name.startswith("EVTCHNOP_bind")]
+    for kind in ("gap", "contradiction", "dead error", "dead gate", "open"):
+        assert [f for f in complete(real_spec(), names) if f.kind == kind] == []
+
+
+def test_a_missing_error_is_a_gap() -> None:
+    spec = edited(
+        "evtchn.bind",
+        "when not any_spare(owner)",
+        "when not any_spare(owner) and fifo[owner]",
+    )
+    (gap,) = found(spec, "EVTCHNOP_alloc_unbound", "gap")
+    assert "nothing is free to choose" in gap.what
+    assert any("EVTCHNOP_alloc_unbound(dom =" in line for line in gap.lines)
+    assert any("max_evtchn_port" in line or "channel[" in line for line in gap.lines)
+
+
+def test_an_error_that_always_comes_after_another() -> None:
+    spec = edited("evtchn.fifo", "when priority > 15", "when priority > 15 and not fifo[caller]")
+    (dead,) = found(spec, "EVTCHNOP_set_priority", "dead error")
+    assert dead.subject.endswith("no_such_priority")
+    assert "not_fifo" in dead.what
+
+
+def test_an_error_with_no_case() -> None:
+    spec = edited("evtchn.fifo", "when priority > 15", "when priority > 15 and priority < 3")
+    (dead,) = found(spec, "EVTCHNOP_set_priority", "dead error")
+    assert dead.what == "never due"
+
+
+def test_two_clauses_that_write_one_cell() -> None:
+    spec = edited(
+        "evtchn.bind",
+        "channel[peer, remote_port] := interdomain(caller, chosen)",
+        "channel[caller, chosen] := interdomain(caller, chosen)",
+    )
+    (both,) = found(spec, "EVTCHNOP_bind_interdomain", "contradiction")
+    assert "near_end" in both.subject
+    assert "far_end" in both.subject
+
+
+def test_bytes_without_a_name() -> None:
+    spec = edited("evtchn.op", "struct evtchn_close size 4", "struct evtchn_close size 12")
+    structs = [f for f in found(spec, "EVTCHNOP_close", "struct") if f.subject == "evtchn_close"]
+    assert [f.what for f in structs] == ["bytes 4 to 11 at the end have no name"]
