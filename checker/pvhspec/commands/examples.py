@@ -36,6 +36,7 @@ pvhspec examples 'evtchn*' -v
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
     from pvhspec.backends.examples import run_example
+    from pvhspec.report.source import shown_path
 
     spec = spec_of(args.spec)
     chosen = [
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     wrong = 0
     for example in chosen:
         result = run_example(spec, example)
-        place = f"{example.path}:{example.line}"
+        place = f"{shown_path(example.path)}:{example.line}"
         if result.wrong is not None:
             wrong += 1
             print(f"{place}: {example.name}: {result.wrong}", flush=True)

@@ -88,7 +88,7 @@ def _line(clause: Clause, paint: Paint) -> Iterator[str]:
 
 def _explained(clause: Clause, spec: Spec, paint: Paint) -> Iterator[str]:
     from pvhspec.report.paint import wrapped
-    from pvhspec.report.source import citation_text, clause_lines, clause_place
+    from pvhspec.report.source import citation_text, clause_lines, clause_place, shown_path
 
     def label(name: str, text: str) -> str:
         return f"  {paint(f'{name:<10}', 'blue')}{wrapped(text, 12)}"
@@ -107,7 +107,7 @@ def _explained(clause: Clause, spec: Spec, paint: Paint) -> Iterator[str]:
         yield label("cited", citation_text(spec, citation))
     for example in examples_of(clause, spec):
         how = "violates it" if example.violates == clause.id else "conforms"
-        place = f"{example.path.rpartition('/spec/')[2]}:{example.line}"
+        place = f"{shown_path(example.path)}:{example.line}"
         yield label("example", f"{example.name} ({how}; {place})")
 
 

@@ -10,6 +10,7 @@ from pvhspec.conform.run import Outcome
 from pvhspec.ir.ir import Spec
 from pvhspec.report.json import report_object
 from pvhspec.report.paint import Paint, wrapped
+from pvhspec.report.source import shown_path
 from pvhspec.report.text import by_module, text_of
 from pvhspec.report.verdict import Report
 
@@ -81,7 +82,7 @@ def _violations(outcome: Outcome, spec: Spec, paint: Paint, told: set[str]) -> I
             first = next(j for j in kept if j.clause == name)
             line = outcome.lines.get(first.seq)
             if line is not None:
-                place = f"{outcome.job.program.path}:{line}"
+                place = f"{shown_path(outcome.job.program.path)}:{line}"
                 yield f"  {paint(name, 'bold')}: made by {place}"
     if again:
         where = f"{outcome.job.name}, {outcome.job.width}-bit"

@@ -9,7 +9,7 @@ from pathlib import Path
 from pvhspec import _data
 from pvhspec.ir.ir import Citation, Clause, Spec
 
-__all__ = ["citation_text", "clause_lines", "clause_place", "repository"]
+__all__ = ["citation_text", "clause_lines", "clause_place", "repository", "shown_path"]
 
 _MOST_LINES = 40
 
@@ -47,18 +47,22 @@ def clause_lines(clause: Clause) -> list[str]:
 
 
 def clause_place(clause: Clause) -> str:
-    """`spec/evtchn/bind.abi:91`: from here where that is shorter, else from its folder."""
-    path = clause.path
-    included = _data.spec_dir()
-    if path.startswith(f"{included}{os.sep}") and not _data.in_checkout():
-        path = os.path.join("spec", os.path.relpath(path, included))
-    elif os.path.isabs(path):
-        near = os.path.relpath(path)
-        if not near.startswith(os.pardir):
-            path = near
-        elif path.startswith(f"{included}{os.sep}"):
-            path = os.path.join("spec", os.path.relpath(path, included))
-    return f"{path}:{clause.line}"
+    """`spec/evtchn/bind.abi:91`: where a clause stands."""
+    return f"{shown_path(clause.path)}:{clause.line}"
+
+
+def shown_path(path: str | Path) -> str:
+    """A path from here, where that is shorter; of what is included, from its folder."""
+    text = str(path)
+    if not os.path.isabs(text):
+        return text
+    near = os.path.relpath(text)
+    if not near.startswith(os.pardir):
+        return near
+    for name, folder in (("spec", _data.spec_dir()), ("traces", _data.traces_dir())):
+        if text.startswith(f"{folder}{os.sep}"):
+            return os.path.join(name, os.path.relpath(text, folder))
+    return text
 
 
 def repository(spec: Spec, source: str) -> tuple[str, str]:
