@@ -53,7 +53,7 @@ _MOST_DUMP = 100  # lines of one table
 
 _CRASH = re.compile(r"RFLAGS: ([0-9a-f]{16}) .*CONTEXT: (?:hvm|pv) guest(?: \(d(\d+)v(\d+)\))?")
 _WHERE = re.compile(r"RIP: +([0-9a-f]{4}):\[<([0-9a-f]{16})>\]")
-_CRASHED = re.compile(r"\b(r[a-ds][xipb]|r[bs]p|r\d{1,2}|cr[0234]): +([0-9a-f]{16})\b")
+_CRASHED = re.compile(r"\b(r[abcd]x|r[sd]i|r[bs]p|r8|r9|r1[0-5]|cr[0234]): +([0-9a-f]{16})\b")
 _SEGMENT = re.compile(r"\b([cdefgs]s): ([0-9a-f]{4})\b")
 
 _SOLO5 = re.compile(
