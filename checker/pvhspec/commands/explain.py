@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "found", "run"]
 
 _MOST_IN_FULL = 3
+_MOST_EXAMPLES = 5
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -105,10 +106,13 @@ def _explained(clause: Clause, spec: Spec, paint: Paint) -> Iterator[str]:
     yield label("applies", str(clause.gate) or "in every release and mode")
     for citation in clause.citations:
         yield label("cited", citation_text(spec, citation))
-    for example in examples_of(clause, spec):
-        how = "violates it" if example.violates == clause.id else "conforms"
+    examples = examples_of(clause, spec)
+    for example in examples[:_MOST_EXAMPLES]:
+        how = "violates it" if example.violates == clause.id else "holds"
         place = f"{shown_path(example.path)}:{example.line}"
         yield label("example", f"{example.name} ({how}; {place})")
+    if len(examples) > _MOST_EXAMPLES:
+        yield label("", f"and {len(examples) - _MOST_EXAMPLES} more")
 
 
 _KINDS = {
@@ -126,19 +130,23 @@ _KINDS = {
 
 
 def examples_of(clause: Clause, spec: Spec) -> list[Example]:
-    """The examples in which a clause comes up: those that may are run."""
+    """The examples that violate a clause, then those in which it is seen to hold."""
     from pvhspec.backends.examples import run_example
+    from pvhspec.backends.protocol import Verdict
 
     of = {o.name for o in spec.operations if clause.id.startswith(f"{o.id}.")}
     of |= {o.event for o in spec.observations if clause.id.startswith(f"{o.id}.")}
-    likely = [e for e in spec.examples if any(s.kind in of for s in e.steps)]
-    return [
+    violating = [e for e in spec.examples if e.violates == clause.id]
+    holding = [
         e
-        for e in likely
-        if e.violates == clause.id
-        or (
-            clause.gate.open(e.version, e.mode)
-            and dirname(e.path) == dirname(clause.path)
-            and any(j.clause == clause.id for j in run_example(spec, e).judgements)
+        for e in spec.examples
+        if e.violates != clause.id
+        and any(s.kind in of for s in e.steps)
+        and clause.gate.open(e.version, e.mode)
+        and dirname(e.path) == dirname(clause.path)
+        and any(
+            j.clause == clause.id and j.verdict is Verdict.CONFORMS
+            for j in run_example(spec, e).judgements
         )
     ]
+    return [*violating, *holding]
