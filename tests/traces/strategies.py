@@ -83,6 +83,7 @@ def _event(kind: str) -> st.SearchStrategy[Event]:
         maybe,
         maybe,
         st.none() | texts,
+        maybe,
     )
 
 
