@@ -1,0 +1,168 @@
+"""Drawing calls: which operation, with which arguments, so that something new comes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from pvhspec.backends.interpreter.path import Path
+from pvhspec.backends.machine.model import Ask, Foretold, Memory, Model
+from pvhspec.backends.machine.pools import Pools
+from pvhspec.ir.ir import OWN_RANK, Operation, Spec, Version
+
+__all__ = ["Drawer", "chapter", "offered"]
+
+# Calls that end or stall the guest where they are given what the text says nothing of: only these
+# values are drawn, and what they keep the caller from finding out is left out on purpose.
+_ONLY: dict[tuple[str, str], tuple[int, ...]] = {
+    ("HVMOP_set_param", "index"): (0,),  # other parameters crash the domain, or pin its memory
+}
+_OTHER_COMMANDS = (15, 16, 64, 0x7FFFFFFF, 0x80000006, 0xFFFFFFFF)
+
+
+def chapter(op: Operation) -> str:
+    """The module group an operation belongs to: `evtchn` of `evtchn.use.EVTCHNOP_send`."""
+    return op.id.partition(".")[0]
+
+
+def offered(spec: Spec, version: Version, mode: str) -> list[Operation]:
+    """The operations a guest can ask for, one way or another."""
+    return [o for o in spec.operations if o.gate.open(version, mode) or o.command is None]
+
+
+class Drawer:
+    """Draws calls for a model's present state, the rarer what they would show the better.
+
+    `counts` says how often each clause has been foretold so far; it is kept up to date.
+    """
+
+    def __init__(
+        self, model: Model, random: Random, counts: Counter[str], operations: Iterable[Operation]
+    ) -> None:
+        self.model, self.random, self.counts = model, random, counts
+        self.pools = Pools(model.spec, model.compiler)
+        self._operations = list(operations)
+        self._gone = _gone(model)
+        self._layouts: dict[tuple[str, str], tuple[str | None, int, int | None]] = {}
+
+    def weighted(self, operations: Sequence[Operation]) -> Operation:
+        """One of the operations: those with most to say come up most often."""
+        weights = [_weight(op) for op in operations]
+        return self.random.choices(operations, weights)[0]
+
+    def best(self, tries: int, among: Sequence[Operation] | None = None) -> tuple[Ask, Foretold]:
+        """The call of a few that shows the rarest clause."""
+        operations = among or self._operations
+        kept: tuple[float, Ask, Foretold] | None = None
+        left = tries
+        while left > 0 or kept is None:
+            left -= 1
+            if left < -200:
+                raise ValueError("no call can be foretold")
+            ask = self.call(self.weighted(operations))
+            told = self.model.foretell(ask)
+            if told is None or (not ask.op.modelled and not told.code):
+                continue
+            rare = sum(1 / (1 + self.counts[c]) for c in told.clauses)
+            if kept is None or rare > kept[0]:
+                kept = (rare, ask, told)
+        self.take(kept[2])
+        return kept[1], kept[2]
+
+    def take(self, told: Foretold) -> None:
+        """Go on to the state after a call."""
+        self.counts.update(told.clauses)
+        self.model.commit(told)
+        for (state, index), (value, _) in told.path.writes.items():
+            self.pools.bundles.note(state, index, value)
+
+    def call(self, op: Operation) -> Ask:
+        """A call of an operation: from ring 0 and with good memory, as a rule."""
+        way = self.random.random()
+        memory: Memory = "ordinary"
+        if op.struct is not None or op.name.endswith(".other"):
+            memory = "unreadable" if way < 0.05 else "readonly" if way < 0.11 else "ordinary"
+        if memory == "readonly" and op.choices and self.model.cell("fifo", 0):
+            memory = "ordinary"  # which port it was would never be known, here nor to the judge
+        cpl = 3 if self.random.random() < (0.02 if op.modelled else 0.6) else 0
+        number = self._number(op)
+        refused = 0
+        values = self._values(op)
+        for slot in op.slots:
+            if slot.read and slot.name.endswith("_gfn") and values[slot.name] >> 32:
+                refused = next((e.code for e in op.errors if e.when is None), 0)
+        return Ask(op, values, memory, 3 if cpl else 0, number, refused)
+
+    # ---- arguments -------------------------------------------------------------------------
+
+    def _number(self, op: Operation) -> int | None:
+        if op.number is not None:
+            return None
+        way = self.random.random()
+        if way < 0.6 and self._gone:
+            return self.random.choice(self._gone)
+        if way < 0.8 and self.model.width == 64:
+            return 1 << self.random.randrange(32, 64) | self.random.randrange(64)
+        return self.random.choice((64, 127, 128, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
+
+    def _values(self, op: Operation) -> dict[str, int]:
+        sources = self.pools.of_operation(op)
+        values: dict[str, int] = {}
+        ask = Ask(op, values)
+        path = Path(self.model.store, self.model.inputs(ask), [])
+        for slot in op.slots:
+            if not slot.read:
+                continue
+            only = _ONLY.get((op.name, slot.name))
+            if only is not None:
+                value = self.random.choice(only)
+            elif slot.name.endswith("_gfn"):
+                value = self.random.randrange(32) if self.random.random() < 0.9 else 1 << 40
+            else:
+                bits = 8 * slot.size[1 if self.model.width == 32 else 0]
+                value = self.pools.draw(
+                    slot.name, slot.type.name, bits, slot.type.below, sources, path, self.random
+                )
+            if op.name == "HVMOP_set_param" and slot.name == "value":
+                value = value & ~0xFF | 0x30 | self.random.randrange(0x40)  # no exception's vector
+                if self.random.random() < 0.7:
+                    value = value & 0xFF | 2 << 56
+            values[slot.name] = value
+            path.inputs = self.model.inputs(ask)
+        if op.struct is None:
+            self._parameters(op, values)
+        elif any(s.read and s.name == "len" for s in op.slots) and self.random.random() < 0.1:
+            values[op.params[-1].name] = 0  # a null pointer asks for the length
+        return values
+
+    def _parameters(self, op: Operation, values: dict[str, int]) -> None:
+        """Parameters that point to nothing that is known: null, or an address nobody uses."""
+        if op.name.endswith(".other") and op.commands:
+            known = set(op.commands)
+            near = max(known) + self.random.randrange(1, 4)
+            values[op.params[0].name] = self.random.choice((near, *_OTHER_COMMANDS))
+            if values[op.params[0].name] in known:
+                values[op.params[0].name] = 0xFFFFFFFF
+        elif op.params and op.command is not None and self.random.random() < 0.7:
+            values[op.params[-1].name] = self.random.choice((0, 1, 0xDEAD000))
+
+
+def _gone(model: Model) -> list[int]:
+    """Small numbers that no hypercall has here."""
+    known = {
+        number
+        for number, call in model.spec.hypercalls.items()
+        if call.gate.open(model.version, model.mode)
+    }
+    return [n for n in range(64) if n not in known]
+
+
+def _weight(op: Operation) -> float:
+    if not op.modelled:
+        return 0.4 if any(e.rank >= 1000 and e.when is not None for e in op.errors) else 0.05
+    if op.number is None:
+        return 0.3
+    own = sum(1 for e in op.errors if e.rank >= OWN_RANK)
+    sweeping = any(u.binders for u in op.updates)
+    return 0.5 if sweeping else 0.3 + own + 2 * (len(op.updates) > 0)

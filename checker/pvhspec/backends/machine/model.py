@@ -1,0 +1,182 @@
+"""A world that is simply known, for choosing what to do next.
+
+A generator has to know what a call would do before anybody makes it. This is the interpreter over
+a state in which nothing is left open: what the outside world may change does not change, what
+nobody has seen is zero, and Xen never fails for want of memory. What it foretells is a guess; the
+verdict on what really happened is the judge's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pvhspec.backends.binding import Binder
+from pvhspec.backends.interpreter.evaluate import Compiler
+from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.interpreter.operation import Outcome, Stepper
+from pvhspec.backends.interpreter.path import Inconsistent, Path, TooMuch, explore
+from pvhspec.backends.protocol import Call, Seen
+from pvhspec.ir.ir import Const, Operation, Slot, Spec, State, Version
+from pvhspec.traces import Event
+
+__all__ = ["Ask", "Foretold", "Memory", "Model", "inputs_of"]
+
+Memory = Literal["ordinary", "readonly", "unreadable"]
+_POINTER = 0x1000  # what a pointer is taken to be; any address but null
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call by the specification's names. `values` holds fields of the structure and parameters.
+
+    `refused` is the error, if any, that is expected of the `maybe` ones.
+    """
+
+    op: Operation
+    values: Mapping[str, int] = field(default_factory=dict)
+    memory: Memory = "ordinary"
+    cpl: Literal[0, 3] = 0
+    number: int | None = None
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Foretold:
+    """What a call would return, and the clauses by which it would."""
+
+    code: int
+    clauses: tuple[str, ...]
+    path: Path
+
+    @property
+    def out(self) -> dict[str, int]:
+        """Values that were chosen, by the variable of the choice."""
+        return {k: v for k, v in self.path.vars.items() if isinstance(v, int)}
+
+
+class Model:
+    """One domain's world, as far as it can be foretold."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        version: Version,
+        mode: str,
+        *,
+        width: int,
+        vendor: str = "AuthenticAMD",
+        given: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        definite = replace_states(spec)
+        self.spec, self.width = definite, width
+        self.version, self.mode = version, mode
+        self.machine = Machine(definite, version, mode, given=given)
+        self.binder = Binder(definite, version, mode, vendor)
+        self.compiler = Compiler(definite.states, version, mode)
+        self._errno = {v: k for k, v in definite.enums.get("Errno", {}).items()}
+        self._steppers: dict[str, Stepper] = {}
+        self._seq = 0
+        major, minor = version[:2]
+        self._common: dict[str, Any] = {
+            "caller": 0, "current": 0, "width": width, "release": major << 16 | minor,
+        }  # fmt: skip
+        vendors = definite.enums.get("CpuVendor", {})
+        if "amd" in vendors:
+            self._common["vendor"] = vendors["amd"]
+
+    @property
+    def store(self) -> Any:
+        """The state."""
+        return self.machine.store
+
+    def cell(self, state: str, *index: int) -> Any:
+        """A cell of the state."""
+        return self.store.read(state, index)
+
+    def inputs(self, ask: Ask) -> dict[str, Any]:
+        """The fields of the event that a call would be."""
+        return inputs_of(ask, self._common)
+
+    def stepper(self, op: Operation) -> Stepper:
+        """The step function of an operation, made once."""
+        if op.id not in self._steppers:
+            self._steppers[op.id] = Stepper(op, self.compiler, self._errno, set())
+        return self._steppers[op.id]
+
+    def foretell(self, ask: Ask) -> Foretold | None:
+        """What the call would do; None where the model cannot say."""
+        came = self._step(ask, -ask.refused if ask.refused else None)
+        if came is None:
+            return None
+        path, outcome = came
+        if outcome.code and not ask.refused:
+            path, outcome = self._step(ask, -outcome.code) or came
+        written = dict.fromkeys(clause for _, clause in path.writes.values())
+        return Foretold(outcome.code or 0, (*outcome.clauses, *written), path)
+
+    def _step(self, ask: Ask, ret: int | None) -> tuple[Path, Outcome] | None:
+        """The first way a call may go; mostly there is one, as nothing but results is unknown."""
+        stepper, inputs = self.stepper(ask.op), self.inputs(ask)
+        call = Call(ask.op, ret, None, None)
+        path = Path(self.store, inputs, [])
+        try:
+            return path, stepper.step(path, call)
+        except (Inconsistent, TooMuch):
+            if not path.arity:
+                return None
+        found = explore(self.store, inputs, lambda p: stepper.step(p, call), 64)
+        return found.ways[0] if found.ways else None
+
+    def commit(self, told: Foretold) -> None:
+        """Go on to the state after a call."""
+        self._seq += 1
+        self.store.merge([told.path.outcome()], self._seq)
+        for state, pattern, value in told.path.smears:
+            self.store.smear(state, pattern, value)
+
+    def happen(self, event: Event) -> tuple[str, ...]:
+        """Go on to the state after any other event; returns the clauses it was about."""
+        found: list[str] = []
+        for seen in self.binder.bind([event]):
+            found += [j.clause for j in self.machine.feed(seen)]
+        return tuple(found)
+
+    def feed(self, seen: Seen) -> Iterator[Any]:
+        """Judge an event against the model itself."""
+        return self.machine.feed(seen)
+
+
+def inputs_of(ask: Ask, common: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the event that a call would be."""
+    op = ask.op
+    fields = dict(common)
+    fields["cpl"] = ask.cpl
+    fields["nr"] = op.number if ask.number is None else ask.number
+    fields["readable"] = ask.memory != "unreadable"
+    fields["writable"] = ask.memory == "ordinary"
+    for param in op.params:
+        width = getattr(param.type, "width", 64)
+        value = ask.values.get(param.name, op.command if param is op.params[0] else None)
+        fields[param.name] = (_POINTER if value is None else value) & ((1 << width) - 1)
+    for slot in op.slots:
+        if slot.read:
+            fields[slot.name] = ask.values.get(slot.name, 0) & _mask(slot)
+    return fields
+
+
+def _mask(slot: Slot) -> int:
+    return (1 << slot.type.width) - 1
+
+
+def replace_states(spec: Spec) -> Spec:
+    """The same specification over states that nobody else changes."""
+    made: dict[str, State] = {}
+    for name, state in spec.states.items():
+        init = state.init
+        if init is None:
+            zero = False if type(state.type).__name__ == "BoolType" else 0
+            init = Const(state.type, zero)
+        made[name] = replace(state, init=init, drift=None, given=False)
+    return replace(spec, states=made)
