@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pvhspec.commands import generated
 from pvhspec.commands.common import Subparsers, command, selection, spec_of, spec_option
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 pvhspec conform --xen 4.17
 pvhspec conform --xen ~/xen/xen/xen.gz --only 'evtchn.*' --out traces/
 pvhspec conform --xen 4.17 --program mine.prog
+pvhspec conform --xen 4.17 --budget 60
+pvhspec conform --xen 4.17 --replay conform-1/evtchn.use.EVTCHNOP_send.no_such_port-64.prog
 pvhspec conform --target qemu-pvh --machine microvm
 """,
     )
@@ -52,6 +55,7 @@ pvhspec conform --target qemu-pvh --machine microvm
         help="for qemu-pvh: pc, q35 or microvm (default: all)")  # fmt: skip
     add("--program", action="append", default=[], metavar="FILE",
         help="your own, or the name of one included (default: all of those)")  # fmt: skip
+    generated.add_options(parser)
     add("--out", type=Path, metavar="DIR", help="keep the traces and consoles there")
     add("--only", action="append", default=[], metavar="GLOB", help="judge only these clauses")
     add("--skip", action="append", default=[], metavar="GLOB", help="do not judge these clauses")
@@ -70,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     spec = spec_of(args.spec)
     chosen = selection(args, spec)
     signal.signal(signal.SIGTERM, _interrupt)
+    if generated.wanted(args):
+        return generated.run(args, spec, chosen)
     if args.target == "qemu-pvh":
         return _qemu(args, spec, chosen)
     from pvhspec.targets import MissingTool

@@ -1,0 +1,96 @@
+"""`pvhspec conform --budget`: programs generated from the specification instead of written ones."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from typing import TYPE_CHECKING
+
+from pvhspec.diagnostics import Diagnostic, PvhError, code
+
+if TYPE_CHECKING:
+    from pvhspec.ir.ir import Spec
+    from pvhspec.report.verdict import Selection
+
+__all__ = ["add_options", "run", "wanted"]
+
+NOT_TOGETHER = code("PVH522", "Options of conform that cannot be given together.")
+_BUDGET = 60.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of generated runs."""
+    add = parser.add_argument
+    add("--budget", type=float, metavar="SECONDS",
+        help="generate programs from the specification for about so long")  # fmt: skip
+    add("--programs", type=int, metavar="N", help="generate so many programs, each for one boot")
+    add("--seed", type=int, metavar="N", help="generate what a run with this seed generated")
+    add("--replay", dest="program", action="append", metavar="FILE",
+        help="a program that a generated run has saved")  # fmt: skip
+
+
+def wanted(args: argparse.Namespace) -> bool:
+    """Whether programs are to be generated."""
+    return any(given is not None for given in (args.budget, args.programs, args.seed))
+
+
+def run(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
+    """Generate, run, judge; the worst status of the images named."""
+    from pvhspec.conform.generated import Options, run_generated
+    from pvhspec.report.paint import Paint, wants_color
+    from pvhspec.targets import TargetError, locate_xen, probe, qemu
+
+    _possible(args)
+    qemu.find()
+    for width in (32, 64):
+        probe.build(width)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    status = 0
+    for image in args.xen or ["4.17"]:
+        locate_xen(image)
+        options = Options(
+            image,
+            budget=_BUDGET if args.budget is None else args.budget,
+            seed=random.randrange(1 << 32) if args.seed is None else args.seed,
+            programs=args.programs,
+            selection=chosen,
+            out=args.out,
+            parallel=args.jobs,
+            verbose=args.verbose,
+            say=_say if terminal else lambda text: None,
+        )
+        if args.programs is not None and args.budget is None:
+            options.budget = float("inf")
+        try:
+            status = max(status, run_generated(spec, options, Paint(wants_color(sys.stdout))))
+        except RuntimeError as fault:
+            raise TargetError(f"a boot came to nothing: {fault}", "") from None
+        finally:
+            if terminal:
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    return status
+
+
+def _possible(args: argparse.Namespace) -> None:
+    def refuse(what: str, remedy: str) -> None:
+        raise PvhError(Diagnostic(NOT_TOGETHER, what, remedy))
+
+    if args.target != "xen":
+        refuse("programs are generated for Xen only", "leave out --target")
+    if args.program:
+        refuse("a program is given, and programs are to be generated", "leave out one of them")
+    if args.format != "text":
+        refuse(f"--format {args.format} is not there for generated programs", "leave it out")
+    if args.authority != "implemented":
+        refuse(f"--authority {args.authority} is not there for generated programs", "leave it out")
+    if args.budget is not None and not args.budget > 0:
+        refuse("a budget is more than 0 seconds", "--budget 60")
+    if args.programs is not None and args.programs < 1:
+        refuse("at least one program has to be generated", "--programs 1")
+    if args.jobs is not None and args.jobs < 1:
+        refuse("at least one job is needed", "leave out --jobs")
+
+
+def _say(text: str) -> None:
+    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

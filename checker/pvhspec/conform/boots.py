@@ -1,0 +1,163 @@
+"""One boot with one program, judged: what a generated run knows of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pvhspec.backends.binding import Binder, header_mode, header_version
+from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.protocol import Judgement, Verdict
+from pvhspec.ir.ir import Spec
+from pvhspec.report.told import event_told
+from pvhspec.report.verdict import Selection
+from pvhspec.targets import Capture, Program, capture_xen
+from pvhspec.traces import Event, ObjectTrace
+
+__all__ = ["Boot", "Broken", "boot", "judged"]
+
+_MOST = 6  # violations of one boot; after that too little is known of the state
+_DOUBT_FOR = 2.0  # seconds a boot is judged on after its first violation
+_TROUBLE = ("crash", "hang")
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A violation: the clause, the step of the program, and what is told of it."""
+
+    clause: str
+    step: int | None
+    event: str
+    seen: str
+    allowed: str
+    state: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Boot:
+    """What came of a boot. Clauses are counted by events; `shown` are those whose effect was
+    carried into what was judged later. `trouble` is a crash or a hang, `cut` any other end that is
+    not the program's own; `seconds` is how long the boot took, `whole` all of it."""
+
+    release: str = ""
+    text: str = ""
+    calls: int = 0
+    events: int = 0
+    conforms: Counter[str] = field(default_factory=Counter)
+    unseen: Counter[str] = field(default_factory=Counter)
+    violates: Counter[str] = field(default_factory=Counter)
+    shown: Counter[str] = field(default_factory=Counter)
+    broken: list[Broken] = field(default_factory=list)
+    trouble: str = ""
+    cut: str = ""
+    last_step: int | None = None
+    console: str = ""
+    seconds: float = 0.0
+    whole: float = 0.0
+
+    @property
+    def names(self) -> set[str]:
+        """What was wrong: clauses, and `crash` or `hang`."""
+        ended = {self.trouble.partition(":")[0]} if self.trouble else set()
+        return set(self.violates) | ended
+
+
+class _Noting(dict[Any, Any]):
+    """The writers of the store's cells, every clause among them counted."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        super().__init__()
+        self._counts = counts
+
+    def __setitem__(self, key: Any, value: tuple[int, str]) -> None:
+        self._counts[value[1]] += 1
+        super().__setitem__(key, value)
+
+
+def boot(
+    spec: Spec,
+    image: Path | str,
+    program: Program,
+    *,
+    width: int,
+    vcpus: int,
+    selection: Selection,
+    timeout: float = 60.0,
+) -> Boot:
+    """Boot, run, judge. Raises TargetError where it cannot be run."""
+    capture = capture_xen(image, program, width=width, vcpus=vcpus, timeout=timeout, outside=False)
+    found = Boot()
+    for _ in judged(spec, capture, selection, found):
+        pass
+    return found
+
+
+def judged(
+    spec: Spec, capture: Capture, selection: Selection, found: Boot
+) -> Iterator[tuple[Event, list[Judgement]]]:
+    """Every event with what is said of it, while `found` is filled in.
+
+    It ends early after a violation: what follows is judged by a state that is in doubt.
+    """
+    trace = ObjectTrace(capture.header, capture.events)
+    header = trace.header
+    release, mode = header_version(header), header_mode(header)
+    assert release is not None
+    assert mode is not None
+    found.release = header.hypervisor.version or ""
+    found.text = str(capture.header["hypervisor"].get("text", ""))
+    found.seconds = capture.seconds
+    given = {name: dict(table) for name, table in header.given.items()}
+    machine = Machine(spec, release, mode, given=given)
+    machine.store.writers = _Noting(found.shown)
+    binder = Binder(spec, release, mode, header.cpu_vendor)
+    latest: list[Event] = []
+    until: float | None = None
+
+    def remembered() -> Iterator[Event]:
+        for event in trace:
+            latest[:] = (event,)
+            yield event
+
+    for seen in binder.bind(remembered()):
+        event = latest[0]
+        found.events += 1
+        if event.kind == "hypercall":
+            found.calls += 1
+        if event.step is not None:
+            found.last_step = event.step
+        said = [j for j in machine.feed(seen) if selection.takes(j.clause)]
+        for j in said:
+            match j.verdict:
+                case Verdict.CONFORMS:
+                    found.conforms[j.clause] += 1
+                case Verdict.UNSEEN:
+                    found.unseen[j.clause] += 1
+                case Verdict.VIOLATES:
+                    found.violates[j.clause] += 1
+                    f = j.finding
+                    texts = (f.seen, f.allowed) if f else ("", "")
+                    told = event_told(event, seen)
+                    found.broken.append(Broken(j.clause, event.step, told, *texts, j.state))
+        yield event, said
+        if found.broken:
+            until = until or time.monotonic() + _DOUBT_FOR
+            if len(found.broken) >= _MOST or time.monotonic() > until:
+                break
+    _ending(capture, found)
+
+
+def _ending(capture: Capture, found: Boot) -> None:
+    """How it ended, where that was not by itself."""
+    end = capture.events[-1]
+    reason, text = end.get("reason", ""), end.get("text", "")
+    if reason in _TROUBLE:
+        found.trouble = f"{reason}: {text}".rstrip(": ")
+        found.console = capture.console
+    elif reason != "shutdown" or found.last_step is None:
+        found.cut = f"{reason}: {text}"
+        found.console = capture.console

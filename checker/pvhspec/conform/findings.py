@@ -1,0 +1,148 @@
+"""What a generated run found wrong: told in full, and saved so that it can be run again."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pvhspec.conform.boots import Boot, Broken
+from pvhspec.conform.generate import Plan
+from pvhspec.conform.shrink import Shrunk
+from pvhspec.ir.ir import Spec
+from pvhspec.programs import Layouts, show_program
+from pvhspec.report.paint import Paint, wrapped
+from pvhspec.report.source import citation_text, clause_place
+from pvhspec.targets.steps import Program, Step
+
+if TYPE_CHECKING:
+    from pvhspec.conform.generated import Session
+
+__all__ = ["Finding", "found_in", "save", "told"]
+
+_CONSOLE = 14  # last lines of the console that are shown
+_PROGRAM = 40  # lines of a program that are shown
+
+
+@dataclass(slots=True)
+class Finding:
+    """A clause that was violated, or a crash or a hang (`name`), and the program that shows it."""
+
+    name: str
+    plan: Plan
+    step: int | None
+    broken: Broken | None
+    also: tuple[str, ...] = ()
+    trouble: str = ""
+    console: str = ""
+    steps: tuple[Step, ...] = ()
+    shrunk: Shrunk | None = field(default=None)
+
+    @property
+    def program(self) -> tuple[Step, ...]:
+        """The shortest program known to show it."""
+        return self.shrunk.steps if self.shrunk is not None else self.steps
+
+
+def found_in(plan: Plan, boot: Boot, known: set[str]) -> list[Finding]:
+    """What a boot shows that was not known: the first violation, and how it ended if not well.
+
+    What is violated after the first may only be its consequence, and is told beside it.
+    """
+    found: list[Finding] = []
+    others = tuple(c for c in boot.violates if not boot.broken or c != boot.broken[0].clause)
+    if boot.broken and boot.broken[0].clause not in known:
+        first = boot.broken[0]
+        found.append(Finding(first.clause, plan, first.step, first, others))
+    name = boot.trouble.partition(":")[0]
+    if name and name not in known:
+        found.append(Finding(name, plan, boot.last_step, None, others, boot.trouble, boot.console))
+    return found
+
+
+def told(
+    finding: Finding, session: Session, spec: Spec, layouts: Layouts | None, paint: Paint
+) -> Iterator[str]:
+    """A finding as it can be put into a report of a bug."""
+    shrunk = finding.shrunk
+    seen = finding.broken
+    if shrunk is not None:
+        again = [b for b in shrunk.boot.broken if b.clause == finding.name]
+        seen = again[0] if again else seen
+    clause = spec.clauses.get(finding.name)
+    title = "violated" if clause is not None else "Xen did not survive"
+    yield f"{paint(title, 'red')} {paint(finding.name, 'bold')}"
+    if clause is not None and clause.prose:
+        yield f"  {wrapped(clause.prose, 2)}"
+    plan = finding.plan
+    yield _line("xen", session.text, paint)
+    yield _line("guest", f"PVH dom0, {plan.width}-bit, {plan.vcpus} vCPU"
+                f"{'s' if plan.vcpus > 1 else ''}", paint)  # fmt: skip
+    if seen is not None:
+        yield _line("event", seen.event, paint)
+        yield _line("seen", seen.seen, paint)
+        yield _line("allowed", seen.allowed, paint)
+        for text in seen.state[:6]:
+            yield _line("state", text, paint)
+    if finding.trouble:
+        yield _line("ended", finding.trouble, paint)
+    if clause is not None:
+        yield _line("clause", f"{clause_place(clause)}, {clause.authority}", paint)
+        for citation in clause.citations:
+            yield _line("cited", citation_text(spec, citation), paint)
+    also = [c for c in finding.also if shrunk is None or c in shrunk.boot.violates]
+    if also:
+        more = ", …" if len(also) > 6 else ""
+        yield _line("also", ", ".join(also[:6]) + more, paint)
+    if layouts is not None:
+        yield from _program(finding, layouts, paint)
+    for text in finding.console.strip().splitlines()[-_CONSOLE:]:
+        yield f"  | {text}"
+
+
+def _program(finding: Finding, layouts: Layouts, paint: Paint) -> Iterator[str]:
+    shrunk = finding.shrunk
+    if shrunk is None:
+        how = "did not show it again by itself"
+    elif shrunk.minimal:
+        how = "every step is needed"
+    else:
+        how = "there was no time to make it shorter"
+    lines = show_program(Program(finding.program), layouts).splitlines()
+    yield _line("program", f"{len(lines)} step{'s' if len(lines) != 1 else ''}; {how}", paint)
+    yield from (f"    {text}" for text in lines[-_PROGRAM:])
+
+
+def _line(label: str, text: str, paint: Paint) -> str:
+    return f"  {paint(f'{label:<10}', 'blue')}{wrapped(text, 12)}"
+
+
+def save(finding: Finding, session: Session, layouts: Layouts) -> Path:
+    """The program as a file that `--replay` takes; it is there whole or not at all."""
+    folder = session.options.out or Path(f"conform-{session.options.seed}")
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = finding.plan
+    head = [
+        f"# {session.text}",
+        f"# {finding.name}",
+        f"# pvhspec conform --seed {plan.seed}, boot {plan.number}",
+        f"needs width {plan.width}",
+    ]
+    if plan.vcpus > 1:
+        head.append(f"needs vcpus {plan.vcpus}")
+    text = "\n".join(head) + "\n\n" + show_program(Program(finding.program), layouts)
+    name = re.sub(r"[^\w.-]", "_", finding.name)
+    path = folder / f"{name}-{plan.width}.prog"
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text)
+        part.replace(path)
+        if finding.console:
+            path.with_suffix(".console.txt").write_text(finding.console)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return path

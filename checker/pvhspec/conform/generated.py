@@ -1,0 +1,260 @@
+"""`pvhspec conform` with programs generated from the specification: the run as a whole.
+
+Boots are planned by number, and a plan hangs on the seed, its number and what the plans four and
+more before it were to show: so a run can be had again from its seed, however fast the machine is.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from pvhspec.conform.boots import Boot, boot
+from pvhspec.conform.findings import Finding, found_in, save, told
+from pvhspec.conform.generate import Generated, Plan, Width, generate
+from pvhspec.conform.matrix import Matrix, matrix_text
+from pvhspec.conform.pool import Pool
+from pvhspec.conform.shrink import shrink
+from pvhspec.ir.ir import Spec, Version
+from pvhspec.names.gates import parse_version
+from pvhspec.programs import Layouts
+from pvhspec.report.paint import Paint
+from pvhspec.report.verdict import Selection
+from pvhspec.targets import Program, TargetError, steps
+
+__all__ = ["MODE", "Options", "Session", "plan_of", "release_of", "run_generated"]
+
+MODE = "pvh_dom0"
+_LAG = 4  # plans between one and the last whose outcome it knows of
+_CALLS = 1500
+_SHRINK_MOST, _SHRINK_FOR = 3, 40.0  # findings that are shrunk, and seconds for each
+_FAILED_MOST = 3  # boots in a row that may come to nothing
+
+
+@dataclass(slots=True)
+class Options:
+    """What was asked for. `programs` None: as many as there is time for."""
+
+    image: str
+    budget: float = 60.0
+    seed: int = 0
+    programs: int | None = None
+    selection: Selection = field(default_factory=Selection)
+    out: Path | None = None
+    parallel: int | None = None
+    calls: int = _CALLS
+    verbose: bool = False
+    say: Callable[[str], None] = lambda text: None
+
+
+def plan_of(options: Options, number: int) -> Plan:
+    """The plan of a boot."""
+    width: Width = 64 if number % 2 == 0 else 32
+    return Plan(
+        options.seed,
+        number,
+        width,
+        vcpus=1 + number // 2 % 2,
+        calls=options.calls if number > 1 else min(options.calls, 1000),
+        flood=number % 16 == 1,
+        latch=number % 4 != 3,
+        only=options.selection.only,
+    )
+
+
+@dataclass(slots=True)
+class Session:
+    """What a run has come to so far."""
+
+    options: Options
+    release: str = ""
+    text: str = ""
+    boots: list[tuple[Plan, Boot]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    generated_for: float = 0.0
+    interrupted: bool = False
+    matrix: Matrix = field(default_factory=Matrix)
+
+    @property
+    def calls(self) -> int:
+        """Hypercalls that were judged."""
+        return sum(b.calls for _, b in self.boots)
+
+
+def release_of(spec: Spec, image: str) -> tuple[str, str, Version]:
+    """The release a Xen says it is, found out by starting it."""
+    first = boot(spec, image, Program(), width=64, vcpus=1, selection=Selection())
+    if not first.release:
+        raise TargetError(f"{image} did not say which release it is", "")
+    return first.release, first.text, parse_version(first.release)
+
+
+def run_generated(spec: Spec, options: Options, paint: Paint) -> int:
+    """Generate, run, judge, shrink, and say what came of it; 1 where there is a finding."""
+    session = Session(options)
+    session.release, session.text, version = release_of(spec, options.image)
+    print(f"{session.text}: seed {options.seed}, {options.budget:g} s", flush=True)
+    try:
+        with Pool(options.parallel) as pool:
+            _generate(spec, session, version, pool)
+            session.generated_for = time.monotonic() - session.started
+            _shrink(spec, session, version, pool)
+    except KeyboardInterrupt:
+        session.interrupted = True
+    print(_summary(spec, session, version, paint))
+    return 130 if session.interrupted else int(bool(session.findings))
+
+
+# ---- generating ----------------------------------------------------------------------------------
+
+
+def _generate(spec: Spec, session: Session, version: Version, pool: Pool) -> None:
+    options = session.options
+    end = session.started + options.budget
+    foretold: dict[int, Counter[str]] = {}
+    number, failed, ended = 0, 0, False
+    while True:
+        while pool.room and not ended:
+            known = max(0, number - _LAG + 1)
+            over = options.programs is not None and number >= options.programs
+            if over or (number and time.monotonic() + _typical(session) > end):
+                ended = True
+                break
+            if any(n not in foretold for n in range(known)):
+                break
+            seen: Counter[str] = Counter()
+            for n in range(known):
+                seen.update(foretold[n])
+            plan = plan_of(options, number)
+            pool.start(plan, partial(_one, spec, options, version, plan, seen))
+            number += 1
+        if not pool.busy:
+            return
+        for plan, result in pool.next():
+            if isinstance(result, Exception):
+                failed += 1
+                foretold[plan.number] = Counter()
+                session.lost.append(f"boot {plan.number}: {result}")
+                if failed > _FAILED_MOST or isinstance(result, RuntimeError):
+                    raise result
+                continue
+            made, came = result
+            failed = 0
+            foretold[plan.number] = made
+            _take(spec, session, plan, came)
+            if session.findings and time.monotonic() > session.started + 0.6 * options.budget:
+                ended = True
+
+
+def _typical(session: Session) -> float:
+    """About how long a boot takes from plan to verdict."""
+    return max((b.whole for _, b in session.boots[-6:]), default=0.0)
+
+
+def _one(
+    spec: Spec, options: Options, version: Version, plan: Plan, seen: Counter[str]
+) -> tuple[Counter[str], Boot]:
+    """In a process of its own: one boot's program, made, run and judged."""
+    started = time.monotonic()
+    made = generate(spec, version, MODE, plan, seen)
+    came = _run(spec, options, made)
+    came.whole = time.monotonic() - started
+    return made.counts, came
+
+
+def _run(spec: Spec, options: Options, made: Generated) -> Boot:
+    plan = made.plan
+    return boot(
+        spec, options.image, made.program, width=plan.width, vcpus=plan.vcpus,
+        selection=options.selection,
+    )  # fmt: skip
+
+
+def _take(spec: Spec, session: Session, plan: Plan, came: Boot) -> None:
+    session.boots.append((plan, came))
+    session.matrix.add(came)
+    if came.cut:
+        session.lost.append(f"boot {plan.number} was cut short: {came.cut}")
+    new = found_in(plan, came, {f.name for f in session.findings})
+    session.findings += new
+    more = f", {len(session.findings)} findings" if session.findings else ""
+    session.options.say(f"{session.calls:,} hypercalls in {len(session.boots)} boots{more}")
+
+
+# ---- shrinking -----------------------------------------------------------------------------------
+
+
+def _shrink(spec: Spec, session: Session, version: Version, pool: Pool) -> None:
+    for finding in session.findings[:_SHRINK_MOST]:
+        session.options.say(f"shrinking the program that shows {finding.name}")
+        plan = finding.plan
+        program = _again(spec, session, version, plan)
+        at = finding.step
+        all_steps = program.steps if at is None else program.steps[: at + 1]
+
+        def run(candidate: Sequence[steps.Step], plan: Plan = plan) -> Boot:
+            return boot(
+                spec, session.options.image, Program(tuple(candidate)), width=plan.width,
+                vcpus=plan.vcpus, selection=session.options.selection, timeout=20.0,
+            )  # fmt: skip
+
+        finding.steps = all_steps
+        until = time.monotonic() + _SHRINK_FOR
+        finding.shrunk = shrink(all_steps, finding.name, run, pool, until)
+
+
+def _again(spec: Spec, session: Session, version: Version, plan: Plan) -> Program:
+    """The program of a plan that was run before, made once more."""
+    seen: Counter[str] = Counter()
+    made: dict[int, Counter[str]] = {}
+    for number in range(plan.number + 1):
+        seen = Counter()
+        for n in range(max(0, number - _LAG + 1)):
+            seen.update(made[n])
+        result = generate(spec, version, MODE, plan_of(session.options, number), seen)
+        if number == plan.number:
+            return result.program
+        made[number] = result.counts
+    raise AssertionError
+
+
+# ---- telling -------------------------------------------------------------------------------------
+
+
+def _summary(spec: Spec, session: Session, version: Version, paint: Paint) -> str:
+    options = session.options
+    lines: list[str] = []
+    for finding in session.findings:
+        path = None
+        if finding.steps:
+            layouts = Layouts(spec, finding.plan.width)
+            try:
+                path = save(finding, session, layouts)
+            except OSError as error:
+                where = error.filename or options.out or "."
+                print(f"pvhspec: not saved: {where}: {error.strerror}", file=sys.stderr)
+            lines += [*told(finding, session, spec, layouts, paint), ""]
+        else:
+            lines += [*told(finding, session, spec, None, paint), ""]
+        if path is not None:
+            lines[-1:] = [f"  {paint('again', 'blue')}     pvhspec conform --xen {options.image} "
+                          f"--replay {path}", ""]  # fmt: skip
+    lines += [paint(f"lost: {text}", "yellow") for text in session.lost]
+    lines += matrix_text(spec, session.matrix, version, MODE, options.selection, paint,
+                         verbose=options.verbose)  # fmt: skip
+    seconds = session.generated_for or time.monotonic() - session.started
+    count = len(session.findings)
+    verdict = f"{count} finding{'s' if count != 1 else ''}" if count else "no violation"
+    stopped = ", interrupted" if session.interrupted else ""
+    lines.append(
+        f"{paint(verdict, 'red' if count else 'green')}: {session.calls:,} hypercalls in "
+        f"{len(session.boots)} boots, {seconds:.0f} s{stopped}; again with --seed {options.seed}"
+    )
+    return "\n".join(lines)

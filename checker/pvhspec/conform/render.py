@@ -1,0 +1,55 @@
+"""A call by the specification's names as a step of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pvhspec.backends.machine.model import Ask
+from pvhspec.programs import Layouts
+from pvhspec.programs.calls import Saved
+from pvhspec.programs.calls import call as call_step
+from pvhspec.targets import steps as st
+from pvhspec.targets.steps import Operand
+
+__all__ = ["FRAMES", "step_of"]
+
+FRAMES = 0x8000  # the place in the area of pages that are handed over by their frame numbers
+_MEMORY: dict[str, Operand] = {
+    "ordinary": st.Buf(0), "readonly": st.ReadOnly(0), "unreadable": st.Unreadable(),
+}  # fmt: skip
+_POISON = b"\xee" * 32
+
+
+def step_of(
+    ask: Ask,
+    layouts: Layouts,
+    saved: Saved | None = None,
+    instead: Mapping[str, Operand] | None = None,
+) -> st.Hypercall:
+    """The step that makes a call. `instead` are operands for some of its fields."""
+    op = ask.op
+    if op.number is None or op.name.endswith(".other"):
+        return _raw(ask)
+    layout = layouts.named(op.name)
+    assert layout is not None
+    given: dict[str, Operand] = dict(ask.values)
+    for name, value in ask.values.items():
+        if name.endswith("_gfn") and value < 32:
+            given[name] = st.Area(FRAMES + (value << 12), 12)
+    given.update(instead or {})
+    made = call_step(layout, given, _MEMORY[ask.memory], saved)
+    if not ask.cpl:
+        return made
+    return st.Hypercall(made.nr, made.args, made.buffers, made.saves, "direct", 3)
+
+
+def _raw(ask: Ask) -> st.Hypercall:
+    """A call that nothing is known of but its number and, it may be, its command."""
+    nr = ask.number if ask.number is not None else ask.op.number
+    assert nr is not None
+    args: list[Operand] = []
+    if ask.op.commands:
+        args.append(ask.values[ask.op.params[0].name])
+    args.append(_MEMORY[ask.memory])
+    buffers = () if ask.memory == "unreadable" else (st.Buffer(_POISON),)
+    return st.Hypercall(nr, tuple(args), buffers, cpl=ask.cpl)
