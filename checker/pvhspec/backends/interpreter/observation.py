@@ -71,13 +71,21 @@ class Requirement:
         """
         scratch, shared = Path(store, inputs, []), Path(store, inputs, [])
         for values in self._values(scratch, 0):
-            try:
-                if self._run(values, shared) and not shared.arity:
-                    continue
-            except TooMuch:
-                pass
+            shared.vars.update(values)
+            if self._simply_holds(shared):
+                continue
             yield Instance(values, explore(store, inputs, partial(self._run, values), MOST_WAYS))
             shared = Path(store, inputs, [])  # the store may know more now
+
+    def _simply_holds(self, shared: Path) -> bool:
+        """Whether it holds with nothing unknown to decide."""
+        for guard in self._guards:
+            truth = guard(shared)
+            if truth is False and not shared.arity:
+                return True
+            if truth is not True:
+                return False
+        return self._test(shared) is True and not shared.arity
 
     def rerun(self, store: Store, inputs: Mapping[str, Any], instance: Instance) -> None:
         """Judge an instance once more, for what it reads."""
@@ -88,8 +96,13 @@ class Requirement:
             yield {p.variable.name: scratch.vars[p.variable.name] for p in self._plans}
             return
         plan, early = self._plans[depth], self._early[depth]
+        name = plan.variable.name
+        if len(self._plans) == 1 and not early:
+            for value in plan.samples(scratch).each():
+                yield {name: value}
+            return
         for value in plan.samples(scratch).each():
-            scratch.vars[plan.variable.name] = value
+            scratch.vars[name] = value
             if not any(_fails(test, scratch) for test in early):
                 yield from self._values(scratch, depth + 1)
 
