@@ -129,9 +129,9 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
     allowed = z3.Or(
         z3.And(code == 0, z3.Not(refused), *(z3.Not(d) for _, d in late)),
         *(z3.And(code == e.code, d) for e, d in (*early, *late)),
-        *(code == e.code for e in anytime),
+        *(z3.And(code == e.code, _none_before(early, e.rank)) for e in anytime),
         *(z3.And(code == e.code, z3.Not(refused)) for e in after_all),
-        *([] if op.modelled else [code != 0]),
+        *([] if op.modelled else [z3.And(code != 0, _none_before(early, OWN_RANK))]),
     )
     done = z3.Or(
         code == 0,
@@ -139,8 +139,7 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
         *(code == e.code for e in after_all),
     )
     effects = z3.And(z3.Not(refused), done) if op.modelled else z3.BoolVal(False)
-    inherited = [d for e, d in early if e.rank < OWN_RANK]
-    reached = z3.Not(z3.Or(*inherited)) if inherited else z3.BoolVal(True)
+    reached = _none_before(early, OWN_RANK)
     takes_lowest: list[Term] = []
     for choice in op.choices:
         frame = _choose(ground, choice, frame, effects)
@@ -183,6 +182,12 @@ def _due(ground: Ground, op: Operation, frame: Frame) -> tuple[_Due, _Due]:
     none = z3.Not(z3.Or(*before))
     late = [(e, z3.And(none, ground.expr(when, frame))) for e, when in tested if e.after_success]
     return early, late
+
+
+def _none_before(early: _Due, rank: int) -> Term:
+    """No error of a lower rank is due."""
+    before = [due for e, due in early if e.rank < rank]
+    return z3.Not(z3.Or(*before)) if before else z3.BoolVal(True)
 
 
 def _choose(ground: Ground, choice: Choice, frame: Frame, effects: Term) -> Frame:
