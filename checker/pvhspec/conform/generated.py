@@ -100,7 +100,8 @@ def run_generated(spec: Spec, options: Options, paint: Paint) -> int:
     """Generate, run, judge, shrink, and say what came of it; 1 where there is a finding."""
     session = Session(options)
     session.release, session.text, version = release_of(spec, options.image)
-    print(f"{session.text}: seed {options.seed}, {options.budget:g} s", flush=True)
+    much = f"{options.budget:g} s" if options.programs is None else f"{options.programs} programs"
+    print(f"{session.text}: seed {options.seed}, {much}", flush=True)
     try:
         with Pool(options.parallel) as pool:
             _generate(spec, session, version, pool)
