@@ -94,6 +94,8 @@ def judge(
             yield event
 
     for seen in binder.bind(remembered()):
+        if seen.kind == "lost" or not header.complete.events:
+            machine.forget()
         if report.add(machine.feed(seen), chosen):
             report.events_told[seen.seq] = event_told(latest[0], seen)
     report.open_debts = [d for d in machine.open_debts() if chosen.takes(d[0])]

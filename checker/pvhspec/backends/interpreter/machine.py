@@ -62,6 +62,13 @@ class Machine:
             yield from self._watch(seen, watcher)
         yield from self._debts.after(seen, self.store)
 
+    def forget(self) -> None:
+        """Events may be missing here: nothing that could have changed is known any more."""
+        for name, state in self.spec.states.items():
+            if not state.given:
+                self.store.lose(name)
+        self._debts.forget()
+
     def open_debts(self) -> list[tuple[str, int]]:
         """Obligations that were still open at the end: clause, and the event that opened it."""
         return self._debts.open()

@@ -28,6 +28,10 @@ class Debts:
         """Clause and event of every debt that is still open."""
         return [(clause, seq) for (clause, _), seq in self._open.items()]
 
+    def forget(self) -> None:
+        """What was owed may have been paid where nobody looked."""
+        self._open.clear()
+
     def after(self, seen: Seen, store: Store) -> Iterator[Judgement]:
         """What an event pays, what it comes too late for, and what it newly owes."""
         for kind in self._kinds:
