@@ -103,7 +103,9 @@ class Stepper:
 
     def _suppose(self, path: Path, due: bool, owed: list[tuple[Error, Fn]]) -> int:
         """The result was not seen: every one that is allowed is supposed in its turn."""
-        codes = list(dict.fromkeys([*(e.code for e, _ in owed), *self._maybe]))
+        rank = owed[0][0].rank if due else None
+        maybe = [c for c, e in self._maybe.items() if rank is None or e.rank <= rank]
+        codes = list(dict.fromkeys([*(e.code for e, _ in owed), *maybe]))
         if not due:
             codes += [c for c in self._maybe_late if c not in codes]
         if not owed:
@@ -119,11 +121,11 @@ class Stepper:
                 clauses.append(error.clause)
                 return
         maybe = self._maybe.get(code) or (None if due else self._maybe_late.get(code))
-        if maybe is not None:
+        if maybe is not None and (not due or maybe.rank <= owed[0][0].rank):
             clauses.append(maybe.clause)
             return
-        if not self.op.modelled:
-            return
+        if not self.op.modelled and not (due and owed[0][0].rank < OWN_RANK):
+            return  # an error of its own, of which nothing is known
         got = f"-{self._errno.get(code, str(code))}"
         listed = tuple(e.clause for e in self.op.errors if e.code == code)
         if owed:
