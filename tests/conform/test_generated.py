@@ -12,6 +12,7 @@ import pytest
 
 from pvhspec import _data
 from pvhspec.cli import main
+from pvhspec.conform.against import run_against
 from pvhspec.conform.boots import Boot, Broken
 from pvhspec.conform.generate import Generated, Plan, generate
 from pvhspec.conform.generated import MODE, Options, plan_of, run_generated
@@ -177,6 +178,18 @@ def test_stock_xen_conforms(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "no violation" in said
     assert "again with --seed 2" in said
+
+
+@pytest.mark.real
+def test_two_releases_differ_as_the_text_says(capsys: pytest.CaptureFixture[str]) -> None:
+    real()
+    options = Options("4.17", budget=600, seed=1, programs=1, calls=150)
+    assert run_against(spec_in(), options, "4.17", Paint(False)) == 0
+    assert "0 kinds of difference" in capsys.readouterr().out
+    assert run_against(spec_in(), options, "4.20", Paint(False)) == 0
+    said = capsys.readouterr().out
+    assert "allowed XENVER_version" in said or "allowed cpuid 0x40000001" in said
+    assert "violation" not in said
 
 
 @pytest.mark.real

@@ -26,17 +26,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="generate programs from the specification for about so long")  # fmt: skip
     add("--programs", type=int, metavar="N", help="generate so many programs, each for one boot")
     add("--seed", type=int, metavar="N", help="generate what a run with this seed generated")
+    add(
+        "--against",
+        metavar="IMAGE|VERSION",
+        help="run the same generated programs on this build, too, and tell where they differ",
+    )
     add("--replay", dest="program", action="append", metavar="FILE",
         help="a program that a generated run has saved")  # fmt: skip
 
 
 def wanted(args: argparse.Namespace) -> bool:
     """Whether programs are to be generated."""
-    return any(given is not None for given in (args.budget, args.programs, args.seed))
+    return any(given is not None for given in (args.budget, args.programs, args.seed, args.against))
 
 
 def run(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
     """Generate, run, judge; the worst status of the images named."""
+    from pvhspec.conform.against import run_against
     from pvhspec.conform.generated import Options, run_generated
     from pvhspec.report.paint import Paint, wants_color
     from pvhspec.targets import TargetError, locate_xen, probe, qemu
@@ -62,8 +68,14 @@ def run(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
         )
         if args.programs is not None and args.budget is None:
             options.budget = float("inf")
+        paint = Paint(wants_color(sys.stdout))
         try:
-            status = max(status, run_generated(spec, options, Paint(wants_color(sys.stdout))))
+            if args.against is not None:
+                locate_xen(args.against)
+                came = run_against(spec, options, args.against, paint)
+            else:
+                came = run_generated(spec, options, paint)
+            status = max(status, came)
         except RuntimeError as fault:
             raise TargetError(f"a boot came to nothing: {fault}", "") from None
         finally:
