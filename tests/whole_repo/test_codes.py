@@ -22,7 +22,8 @@ def load_everything() -> None:
 def test_every_code_has_a_sentence() -> None:
     load_everything()
     for name, meaning in CODES.items():
-        assert len(meaning.split()) > 2 and meaning.endswith((".", ")")), f"{name}: {meaning}"
+        assert len(meaning.split()) > 2, f"{name}: {meaning}"
+        assert meaning.endswith((".", ")")), f"{name}: {meaning}"
 
 
 def test_every_code_is_raised_by_a_test() -> None:

@@ -109,8 +109,12 @@ def capture_xen(
         "clock": "tsc",
         "from_boot": True,
         "complete": {
-            "events": True, "args": True, "results": True, "memory": True, "domains": True,
-        },  # fmt: skip
+            "events": True,
+            "args": True,
+            "results": True,
+            "memory": True,
+            "domains": True,
+        },
         "given": _given(vcpus, text),
     }
     return Capture(header, events, text, time.monotonic() - start)
