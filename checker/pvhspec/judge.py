@@ -79,7 +79,12 @@ def judge(
     report.applicable = applicable(spec, release, kind, authority, chosen)
     given = {name: dict(table) for name, table in header.given.items()}
     machine = Machine(
-        spec, release, kind, authority=authority, given=given, from_boot=header.from_boot,
+        spec,
+        release,
+        kind,
+        authority=authority,
+        given=given,
+        from_boot=header.from_boot,
         all_domains=header.complete.domains,
     )
     # A hypervisor that plays Xen shows its guest whatever release it was told to.
