@@ -51,6 +51,8 @@ class World:
 
     inits: tuple[Expr, Expr]
     cells: dict[tuple[str, tuple[int, ...]], bool] = field(default_factory=dict)
+    numbers: dict[int, int] = field(default_factory=dict)
+    numbers_hidden: set[int] = field(default_factory=set)
     n: int = 0
     table: dict[tuple[int, ...], bool] = field(default_factory=dict)
     hidden: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
@@ -66,12 +68,15 @@ class World:
             ("t", (FIRST, SECOND), self.inits[1]),
         ):
             spec.states[name] = State(name, indices, BOOL, init, False, None, "rise", None, "m")
+        spec.states["w"] = State("w", (FIRST,), INDEX, number(2), False, None, "rise", None, "m")
         return spec
 
     def store(self, compiler: Compiler) -> Store:
         store = initial_store(self.spec(), compiler, None, True)
         for (state, index), value in self.cells.items():
             store.write(state, index, value)
+        for at, held in self.numbers.items():
+            store.write("w", (at,), ANY if at in self.numbers_hidden else held)
         for state, index, blurred, value in self.smears:
             pattern = tuple(None if b else i for i, b in zip(index, blurred, strict=True))
             store.smear(state, pattern, value)
@@ -100,6 +105,8 @@ def truth(node: Expr, names: dict[str, int], world: World) -> Any:
             return names[name]
         case Input():
             return world.n
+        case Cell(state="w", indices=(index,)):
+            return world.numbers.get(truth(index, names, world), 2)
         case Cell(state=state, indices=indices):
             return world.read(state, tuple(truth(i, names, world) for i in indices))
         case MapInput(indices=indices):
@@ -153,7 +160,7 @@ def bodies(draw: st.DrawFn, names: tuple[Var, ...], depth: int) -> Expr:
     value: st.SearchStrategy[Expr] = st.sampled_from(
         [*names, *names, number(0), number(3), number(7), Input("n", INDEX)]
     )
-    kind = draw(st.sampled_from("stmeoqnaib+" if depth else "stmeo+"))
+    kind = draw(st.sampled_from("stmeowqnaib+" if depth else "stmeow+"))
     match kind:
         case "s":
             return Cell("s", (draw(value),), BOOL)
@@ -165,6 +172,9 @@ def bodies(draw: st.DrawFn, names: tuple[Var, ...], depth: int) -> Expr:
             return Op("eq", (draw(value), draw(value)), BOOL)
         case "o":
             return Op(draw(st.sampled_from(["ult", "ule"])), (draw(value), draw(value)), BOOL)
+        case "w":
+            sides: tuple[Expr, Expr] = (draw(value), Cell("w", (draw(value),), INDEX))
+            return Op(draw(st.sampled_from(["eq", "ult", "ule"])), sides, BOOL)
         case "+":
             more = Op("add", (draw(value), number(1)), INDEX)
             return Op("eq", (draw(value), more), BOOL)
@@ -192,6 +202,7 @@ def worlds(draw: st.DrawFn) -> World:
     world = World((draw(st.sampled_from(INITS)), draw(st.sampled_from(PAIR_INITS))))
     world.cells = draw(st.dictionaries(places, st.booleans(), max_size=4))
     world.n = draw(small)
+    world.numbers = draw(st.dictionaries(small, small, max_size=3))
     world.table = draw(st.dictionaries(st.tuples(small), st.booleans(), max_size=3))
     return world
 
@@ -200,6 +211,7 @@ def worlds(draw: st.DrawFn) -> World:
 def half_seen(draw: st.DrawFn) -> World:
     world = draw(worlds())
     world.n_hidden = draw(st.booleans())
+    world.numbers_hidden = draw(st.sets(small, max_size=2))
     world.hidden = draw(st.sets(places, max_size=2))
     world.torn = draw(st.sets(places, max_size=2)) - world.hidden
     for state, index in draw(st.lists(places, max_size=2)):

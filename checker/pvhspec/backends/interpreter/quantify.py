@@ -199,8 +199,8 @@ class Planner:
                 uses.bounds.append(bound)
             elif isinstance(bound, Cell):
                 uses.values.append(bound.state)
-            elif not isinstance(bound, Var):
-                uses.other = True
+            elif not isinstance(bound, Var) or bound in uses.ordered:
+                uses.other = True  # of two that are ordered, one sample each shows one order only
             elif bound not in seen:
                 uses.add(self._uses(bound, bodies, inner, seen | {bound}))
         return uses
@@ -230,6 +230,8 @@ class Planner:
                 other = b if a == variable else a
                 if other != variable:
                     uses.bounds.append(other)
+                    if op != "eq":
+                        uses.ordered.append(other)
                     self._walk(other, variable, uses)
                 return
         for child in children(node):
@@ -294,6 +296,7 @@ class _Uses:
         self.maps: list[tuple[str, int]] = []
         self.bounds: list[Expr] = []
         self.values: list[str] = []
+        self.ordered: list[Expr] = []  # of `bounds`, those compared by order
         self.other = False
 
     def add(self, more: _Uses) -> None:
