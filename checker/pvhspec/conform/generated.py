@@ -110,7 +110,11 @@ def run_generated(spec: Spec, options: Options, paint: Paint) -> int:
     except KeyboardInterrupt:
         session.interrupted = True
     print(_summary(spec, session, version, paint))
-    return 130 if session.interrupted else int(bool(session.findings))
+    if session.interrupted:
+        return 130
+    if not session.calls:
+        raise TargetError("nothing was judged: no boot came as far as its program", "")
+    return int(bool(session.findings))
 
 
 # ---- generating ----------------------------------------------------------------------------------
