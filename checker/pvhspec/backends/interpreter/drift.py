@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pvhspec.backends.interpreter.evaluate import Compiler
+from pvhspec.backends.interpreter.evaluate import Compiler, Fn
 from pvhspec.backends.interpreter.path import Path, explore
 from pvhspec.backends.interpreter.quantify import Plan, children
 from pvhspec.backends.interpreter.store import Cell, Store
@@ -35,15 +35,16 @@ class Drifts:
         An index None stands for all.
         """
         for kind in self._kinds:
-            for fixed in dict.fromkeys(f for cell in changed for f in kind.about(cell)):
-                kind.mark(store, fixed)
+            for cell in changed:
+                for fixed in dict.fromkeys(kind.about(cell)):
+                    kind.mark(store, fixed, cell)
 
 
 class _Kind:
     def __init__(self, state: ir.State, drift: ir.Expr, compiler: Compiler) -> None:
         self._state = state
         self._names = tuple(v.name for v in state.indices)
-        self._test = compiler.expr(drift)
+        self._parts = [_Part(part, compiler) for part in _alternatives(drift)]
         self._becomes = True if state.drift_kind == "rise" else ANY
         self._plans = [
             compiler.planner.plan(v, (drift,), state.indices[i + 1 :])
@@ -67,11 +68,11 @@ class _Kind:
                     fixed[place] = value
             yield tuple(fixed.get(i) for i in range(len(self._names)))
 
-    def mark(self, store: Store, fixed: Index) -> None:
-        """Mark the cells of these indices that may have drifted."""
+    def mark(self, store: Store, fixed: Index, changed: Cell) -> None:
+        """Mark the cells of these indices that may have drifted because of a cell that changes."""
         for index, pattern in list(self._instances(Path(store, {}, []), fixed, self._plans)):
             value = store.read(self._state.name, index)
-            if value is ANY or value is self._becomes or not self._possible(store, index):
+            if value is ANY or value is self._becomes or not self._possible(store, index, changed):
                 continue
             if None in pattern:
                 store.smear(self._state.name, pattern, self._becomes)
@@ -94,13 +95,56 @@ class _Kind:
             for index, pattern in self._instances(scratch, fixed, plans, at + 1):
                 yield (value, *index), (value if alone else None, *pattern)
 
-    def _possible(self, store: Store, index: Index) -> bool:
-        def step(path: Path) -> bool:
-            path.vars = dict(zip(self._names, index, strict=True))
-            return path.decide(self._test(path))
+    def _possible(self, store: Store, index: Index, changed: Cell) -> bool:
+        names = dict(zip(self._names, index, strict=True))
+        return any(
+            _may_hold(store, test, names | bound)
+            for part in self._parts
+            for test, bound in part.about(changed)
+        )
 
-        found = explore(store, {}, step, until=True)
-        return found.overflow or any(holds for _, holds in found.ways)
+
+class _Part:
+    """One of the alternatives of a condition. Of an `exists`, only what a changed cell takes part
+    in is looked at: for all other values it holds as before."""
+
+    def __init__(self, node: ir.Expr, compiler: Compiler) -> None:
+        self._whole = compiler.expr(node)
+        self._inside = self._whole
+        self._bound: frozenset[str] = frozenset()
+        if isinstance(node, ir.Quant) and node.kind == "exists":
+            self._inside = compiler.expr(node.body)
+            self._bound = frozenset(v.name for v in node.vars)
+        self._cells = list(_cells(node))
+
+    def about(self, changed: Cell) -> Iterator[tuple[Fn, dict[str, Any]]]:
+        """The tests a cell takes part in, with the bound variables its index decides."""
+        state, index = changed
+        for cell in self._cells:
+            if cell.state != state:
+                continue
+            bound = {
+                i.name: value
+                for i, value in zip(cell.indices, index, strict=True)
+                if isinstance(i, ir.Var) and i.name in self._bound and value is not None
+            }
+            if bound.keys() == self._bound:
+                yield self._inside, bound
+            else:
+                yield self._whole, {}
+
+
+def _alternatives(node: ir.Expr) -> tuple[ir.Expr, ...]:
+    return node.args if isinstance(node, ir.Op) and node.op == "or" else (node,)
+
+
+def _may_hold(store: Store, test: Fn, names: dict[str, Any]) -> bool:
+    def step(path: Path) -> bool:
+        path.vars = dict(names)
+        return path.decide(test(path))
+
+    found = explore(store, {}, step, until=True)
+    return found.overflow or any(holds for _, holds in found.ways)
 
 
 def _cells(node: ir.Expr) -> Iterator[ir.Cell]:
