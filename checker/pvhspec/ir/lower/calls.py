@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pvhspec.diagnostics import code
@@ -106,9 +107,11 @@ class Calls:
                 d.hypercall.text == name and d.command is None for d, _ in self._operations
             )
             if not direct:
-                made.append(self._other(call, owner, tuple(taken.get(name, {}))))
+                with suppress(Stop):
+                    made.append(self._other(call, owner, tuple(taken.get(name, {}))))
         if self._every:
-            made.append(self._nobody(self._every[0].owner))
+            with suppress(Stop):
+                made.append(self._nobody(self._every[0].owner))
         return tuple(made)
 
     def _operation(self, decl: ast.OperationDecl, owner: Owner) -> Operation:

@@ -21,7 +21,7 @@ from pvhspec.names.gates import shown_version
 from pvhspec.names.report import Stop, closest
 from pvhspec.names.symbols import UNKNOWN_MODE, Scope
 from pvhspec.syntax import ast
-from pvhspec.types.types import BitsType, Type
+from pvhspec.types.types import BitsType, Type, shown
 
 __all__ = ["check_example", "lower_example"]
 
@@ -164,6 +164,14 @@ def _bind(
         why = f"{name} has no field {field.text}"
         raise scope.stop(NO_STEP_FIELD, field.span, why, closest(field.text, kinds))
     index_types, type_ = kinds[field.text]
+    if len(bind.args) != len(index_types):
+        how = f"{field.text}[{', '.join(map(shown, index_types))}]" if index_types else field.text
+        raise scope.stop(
+            NO_STEP_FIELD,
+            bind.span,
+            f"{field.text} is a map" if index_types else f"{field.text} is no map",
+            f"write {how}",
+        )
     index = tuple(
         _number(value_of(fit(a, env, t), a, scope))
         for a, t in zip(bind.args, index_types, strict=False)
