@@ -28,7 +28,7 @@ from pvhspec.targets import capture_xen
 #: Which programs are run, in this order: each once, in one width or the other.
 _RUNS = (
     ("evtchn", 64), ("entry", 32), ("entry", 64), ("evtchn_vcpus", 32), ("evtchn_fifo", 64),
-    ("evtchn_latch", 32), ("evtchn_full", 32),
+    ("evtchn_latch", 32), ("evtchn_upcall", 32), ("evtchn_full", 32),
 )  # fmt: skip
 
 

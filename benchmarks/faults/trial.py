@@ -79,6 +79,7 @@ _OF_FUNCTION = {
     "evtchn_fifo_init_control": ("evtchn.fifo.EVTCHNOP_init_control",),
     "evtchn_fifo_expand_array": ("evtchn.fifo.EVTCHNOP_expand_array",),
     "evtchn_fifo_set_priority": ("evtchn.fifo.EVTCHNOP_set_priority",),
+    "vcpu_mark_events_pending": ("evtchn.delivery", "evtchn.two_level.words.upcall_pending"),
     "cpuid_hypervisor_leaves": ("cpuid",),
     "guest_rdmsr_xen": ("cpuid.page",),
     "guest_wrmsr_xen": ("cpuid.page",),
@@ -214,7 +215,7 @@ def _likely_first(jobs: Sequence[Job], mutant: Mutant) -> Iterator[Job]:
     if "fifo" in name:
         words = ["evtchn_fifo"]
     elif channels:
-        words = ["evtchn", "evtchn_vcpus", "evtchn_fifo", "evtchn_full"]
+        words = ["evtchn", "evtchn_vcpus", "evtchn_fifo", "evtchn_upcall", "evtchn_full"]
     elif name == "hvm_hypercall":
         words = ["entry", "evtchn", "evtchn_full"]
     else:
