@@ -52,7 +52,7 @@ def spoilt(draw: st.DrawFn) -> str:
     words = tokens(draw(st.sampled_from(TEXTS)))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(4, len(words) - 1))
-        match draw(st.sampled_from("remove repeat swap word other".split())):
+        match draw(st.sampled_from(["remove", "repeat", "swap", "word", "other"])):
             case "remove":
                 del words[at]
             case "repeat":
