@@ -150,3 +150,18 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     done = run("capture", "--qemu", "pc", "--program", "nothing", folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(b"PVH506 no program nothing")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("complete", "nosuch"), "PVH511"),
+        (("witness", "success", "--mode", "bogus"), "PVH510"),
+    ],
+)
+def test_questions_about_what_is_not_there(
+    words: tuple[str, ...], code: str, tmp_path: Path
+) -> None:
+    done = run(*words, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(code)

@@ -170,6 +170,17 @@ def test_windows_nobody_could_hold_are_refused() -> None:
         Windows(read, 1 << 40)
 
 
+def test_a_file_of_such_windows_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pvhspec.traces.xentrace_records._MOST_WINDOWS", 3)
+    path = tmp_path / "many.xentrace"
+    path.write_bytes(some_file(1))
+    with pytest.raises(PvhError) as error:
+        list(open_trace(str(path)))
+    assert error.value.diagnostics[0].code == "PVH918"
+
+
 @pytest.mark.slow
 def test_a_long_file_is_read_in_flat_memory(tmp_path: Path) -> None:
     path = tmp_path / "long.bin"
