@@ -236,6 +236,11 @@ class Path:
         self._open_states.add(state)
         return f"{state}[{', '.join(map(str, index))}]"
 
+    @property
+    def open_cells(self) -> Collection[Cell]:
+        """The cells read whose value was not simply known."""
+        return self._open.keys()
+
     def opened(self, states: Collection[str]) -> bool:
         """Whether this run knows more, or less, of some cell of the states than the store says."""
         return not self._open_states.isdisjoint(states)

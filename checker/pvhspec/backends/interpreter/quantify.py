@@ -141,7 +141,7 @@ class Plan:
         for state, at in self.cells:
             touched.update(index[at] for index in path.store.keys(state))
             touched.update(i[at] for i in path.store.smears(state) if i[at] is not None)
-            touched.update(i[at] for s, i in path.cells if s == state)
+            touched.update(i[at] for s, i in path.open_cells if s == state)
         for name, at in self.maps:
             table = path.inputs.get(name)
             if table is not None:
