@@ -211,11 +211,13 @@ class Machine:
     def _required(self, seen: Seen, requirement: Requirement) -> Judgement:
         worst = Judgement(requirement.clause, Verdict.CONFORMS, seen.seq, seen.origin)
         left_open = 0
-        for instance in requirement.instances(self.store, seen.fields):
+
+        def thorough() -> bool:
+            return left_open <= MOST_OPEN
+
+        for instance in requirement.instances(self.store, seen.fields, thorough):
             if not instance.certain and instance.possible:
                 left_open += 1
-                if left_open > MOST_OPEN:
-                    break
             if not instance.possible:
                 path = instance.explored.ways[0][0]
                 state = cells_shown(path, self.spec, self.store)

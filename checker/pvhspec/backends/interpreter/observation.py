@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from pvhspec.ir.ir import Expr, Observation, Op, Quant, Var
 __all__ = ["MOST_OPEN", "MOST_WAYS", "Instance", "Requirement", "Watcher"]
 
 MOST_WAYS = 16  # ways one instance of a requirement is looked at
-MOST_OPEN = 16  # instances of one requirement that are left open before the rest is, too
+MOST_OPEN = 16  # instances of one requirement left open in full; the rest is tried in one way
 
 
 @dataclass(slots=True)
@@ -64,8 +64,11 @@ class Requirement:
         self._guards, self._plans, self._test = guards, plans, compiler.expr(test)
         self._early = _early(test, [p.variable for p in plans], compiler)
 
-    def instances(self, store: Store, inputs: dict[str, Any]) -> Iterator[Instance]:
-        """Every instance that does not simply hold.
+    def instances(
+        self, store: Store, inputs: dict[str, Any], thorough: Callable[[], bool]
+    ) -> Iterator[Instance]:
+        """Every instance that does not simply hold; where it is not `thorough` any more, every one
+        that does not hold in the first way that is tried.
 
         As long as nothing unknown has to be decided, one run serves all instances.
         """
@@ -74,8 +77,18 @@ class Requirement:
             shared.vars.update(values)
             if self._simply_holds(shared):
                 continue
+            if not thorough() and self._may_hold(values, store, inputs):
+                shared = Path(store, inputs, [])
+                continue
             yield Instance(values, explore(store, inputs, partial(self._run, values), MOST_WAYS))
             shared = Path(store, inputs, [])  # the store may know more now
+
+    def _may_hold(self, values: dict[str, Any], store: Store, inputs: dict[str, Any]) -> bool:
+        """Whether it holds in the first way that is tried."""
+        try:
+            return self._run(values, Path(store, inputs, []))
+        except TooMuch:
+            return True
 
     def _simply_holds(self, shared: Path) -> bool:
         """Whether it holds with nothing unknown to decide."""
