@@ -30,6 +30,7 @@ _MEMORY_OP, _ADD_TO_PHYSMAP, _SELF = 12, 7, 0x7FF0
 _PAGE_MSR = 0x40000000
 _SHARED, _STUBS = 0, 0x4000  # places in the area
 _EPISODE = (30, 160)  # steps of an episode
+_AIMED = 0.6  # of the calls are of the operations that were asked for
 _EASY = 300  # calls of a program before it looks for what is rare less often
 
 
@@ -117,8 +118,6 @@ class _Writer:
         """Some steps in one style, then back to no ports and clear words."""
         fifo = self.plan.number % 3 == 2 and self.random.random() < 0.4
         among = self.everything if fifo else self.two_level
-        if self.aimed and self.random.random() < 0.8:
-            among = self.aimed
         narrow = self.random.random() < 0.25
         if narrow:  # few operations, so that they meet each other often
             among = list(
@@ -134,7 +133,9 @@ class _Writer:
                 self.other_event()
             else:
                 eager = self.calls < _EASY or self.random.random() < 0.25
-                self.call(4 if eager else 1, among)
+                # What was asked for, among what it needs to be about something.
+                aimed = self.aimed and self.random.random() < _AIMED
+                self.call(4 if eager else 1, self.aimed if aimed else among)
             if self.random.random() < looks:
                 self.snapshot()
         self.snapshot()
