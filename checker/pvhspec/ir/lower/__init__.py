@@ -128,6 +128,8 @@ class _Lowering:
         """States, definitions and everything that makes clauses."""
         scope = self._context.scopes[module.name.text]
         for item in module.items:
+            name = getattr(item, "name", None)
+            self._context.enter("" if name is None else name.text)
             try:
                 self._item(item, scope)
             except Stop:

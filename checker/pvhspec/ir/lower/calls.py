@@ -92,6 +92,7 @@ class Calls:
                 why, remedy = f"{what.text} is no hypercall", closest(what.text, self._hypercalls)
                 scope.error(NO_HYPERCALL, what.span, why, remedy)
                 continue
+            self._context.enter(decl.name.text)
             commands = taken.setdefault(decl.hypercall.text, {})
             if decl.command is not None:
                 if decl.command in commands:
@@ -107,9 +108,11 @@ class Calls:
                 d.hypercall.text == name and d.command is None for d, _ in self._operations
             )
             if not direct:
+                self._context.enter(f"{name}.other")
                 with suppress(Stop):
                     made.append(self._other(call, owner, tuple(taken.get(name, {}))))
         if self._every:
+            self._context.enter("nobody")
             with suppress(Stop):
                 made.append(self._nobody(self._every[0].owner))
         return tuple(made)

@@ -50,13 +50,22 @@ class Context:
 
     scopes: dict[str, Scope]
     types: TypeTable
+    inside: str = ""
     fresh: int = 0
     inlining: list[str] = field(default_factory=list)
 
+    def enter(self, declaration: str) -> None:
+        """What follows belongs to this declaration."""
+        self.inside, self.fresh = declaration, 0
+
     def variable(self, name: str, type_: Type) -> Var:
-        """A variable whose name no other has, so that writing out a predicate captures none."""
+        """A variable whose name no other has, so that writing out a predicate captures none.
+
+        It is counted within its declaration: an edit elsewhere leaves the name, and all that is
+        kept by content, as they were.
+        """
         self.fresh += 1
-        return Var(f"{name}.{self.fresh}", type_)
+        return Var(f"{name}.{self.inside}.{self.fresh}", type_)
 
 
 @dataclass(frozen=True, slots=True)
