@@ -53,6 +53,8 @@ pvhspec conform --target qemu-pvh --machine microvm
         help="Xen with the probe as PVH dom0 (default), or QEMU's own PVH loader")  # fmt: skip
     add("--machine", action="append", default=[], metavar="TYPE",
         help="for qemu-pvh: pc, q35 or microvm (default: all)")  # fmt: skip
+    add("--every-start", action="store_true",
+        help="for qemu-pvh: all combinations of memory, vCPUs, module, command line")  # fmt: skip
     add("--program", action="append", default=[], metavar="FILE",
         help="your own, or the name of one included (default: all of those)")  # fmt: skip
     generated.add_options(parser)
@@ -136,7 +138,10 @@ def _qemu(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
     programs = _programs(args) if args.program else []
     machines = args.machine or list(MACHINES)
     return _Session(args, spec, chosen).all(
-        [(machine, qemu_jobs(spec, machine, programs)) for machine in machines]
+        [
+            (machine, qemu_jobs(spec, machine, programs, every=args.every_start))
+            for machine in machines
+        ]
     )
 
 
@@ -196,8 +201,8 @@ class _Session:
             interrupted = True
         finally:
             self.progress(image, 0, 0)
-        order = {(job.program.path, job.width): place for place, job in enumerate(jobs)}
-        outcomes.sort(key=lambda o: order[o.job.program.path, o.job.width])
+        order = {job.file_name: place for place, job in enumerate(jobs)}
+        outcomes.sort(key=lambda o: order[o.job.file_name])
         self.failed |= any(o.failed for o in outcomes)
         if outcomes:
             self.tell(image, outcomes, time.monotonic() - start, position)

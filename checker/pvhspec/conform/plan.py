@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pvhspec import _data
 from pvhspec.diagnostics import PvhError
 from pvhspec.ir.ir import Spec
 from pvhspec.programs import Compiled, Width, compile_file
+from pvhspec.targets import Program
+from pvhspec.targets.starts import Start, all_starts, few_starts
 
 __all__ = ["Job", "bundled_programs", "qemu_jobs", "xen_jobs"]
 
@@ -21,22 +24,25 @@ class Job:
     """One boot of one target with one program.
 
     `target` is `xen` or `qemu-pvh`; `image` a Xen image or release, or a machine type of QEMU.
+    `start` is what a loader is given; where there is no program, it is what the job is about.
     """
 
     target: str
     image: str
     program: Compiled
     width: Width
+    start: Start = field(default_factory=Start)
 
     @property
     def name(self) -> str:
-        """The program's name, for people."""
-        return Path(self.program.path).stem
+        """The program's name, or the start's, for people."""
+        return Path(self.program.path).stem if self.program.path else self.start.name
 
     @property
     def file_name(self) -> str:
         """A name for the trace's file, without an ending."""
-        return f"{self.target}-{Path(self.image).name}-{self.name}-{self.width}"
+        name = re.sub(r"[, ]+", "-", self.name)
+        return f"{self.target}-{Path(self.image).name}-{name}-{self.width}"
 
 
 def bundled_programs() -> list[Path]:
@@ -54,14 +60,22 @@ def xen_jobs(spec: Spec, image: str, programs: Sequence[Path]) -> list[Job]:
     ]
 
 
-def qemu_jobs(spec: Spec, machine: str, programs: Sequence[Path]) -> list[Job]:
-    """As `xen_jobs`, for a machine type of QEMU; without programs, the entry alone."""
-    compiled = _compiled(spec, programs)
-    if not programs:
-        from pvhspec.targets import Program
-
-        compiled = [(Compiled("entry alone", Program()), width) for width in _WIDTHS]
-    return [Job("qemu-pvh", machine, program, width) for program, width in compiled]
+def qemu_jobs(
+    spec: Spec, machine: str, programs: Sequence[Path], *, every: bool = False
+) -> list[Job]:
+    """As `xen_jobs`, for a machine type of QEMU. Without programs it is about the entry: a few
+    starts, in turn by a 64-bit and a 32-bit guest, or `every` one by both."""
+    if programs:
+        return [
+            Job("qemu-pvh", machine, program, width, replace(Start(), vcpus=program.vcpus))
+            for program, width in _compiled(spec, programs)
+        ]
+    nothing = Compiled("", Program())
+    if every:
+        return [Job("qemu-pvh", machine, nothing, w, s) for s in all_starts() for w in _WIDTHS]
+    return [
+        Job("qemu-pvh", machine, nothing, _WIDTHS[i % 2], s) for i, s in enumerate(few_starts())
+    ]
 
 
 def _compiled(spec: Spec, programs: Sequence[Path]) -> list[tuple[Compiled, Width]]:

@@ -68,12 +68,13 @@ def run_job(
             timeout=timeout,
         )  # fmt: skip
     else:
+        start = job.start
         capture = capture_qemu(
-            job.image, job.program.program, width=job.width, vcpus=job.program.vcpus,
-            initrd=b"an initrd", cmdline="pvhspec", timeout=timeout,
+            job.image, job.program.program, width=job.width, memory_mib=start.memory_mib,
+            vcpus=start.vcpus, initrd=start.initrd, cmdline=start.cmdline, timeout=timeout,
         )  # fmt: skip
     saved = _save(capture, out / f"{job.file_name}.jsonl") if out is not None else None
-    start = time.monotonic()
+    began = time.monotonic()
     path = str(saved) if saved is not None else f"{job.name}, {job.width}-bit"
     trace = ObjectTrace(capture.header, capture.events, path)
     report = judge(spec, trace, authority=authority, selection=selection)
@@ -86,7 +87,7 @@ def run_job(
         report,
         sum(event["kind"] == "hypercall" for event in capture.events),
         capture.seconds,
-        time.monotonic() - start,
+        time.monotonic() - began,
         ended,
         capture.console if ended else "",
         str(saved) if saved is not None else None,

@@ -17,6 +17,7 @@ from pvhspec.report.verdict import Report
 __all__ = ["Coverage", "target_object", "target_text"]
 
 _CONSOLE_LINES = 12
+_PLACES = 4  # runs that are named one by one where the same is seen again
 
 
 class Coverage:
@@ -37,8 +38,10 @@ def target_text(
     """All that is said of one hypervisor."""
     lines = [paint(title, "bold"), *_table(outcomes, paint)]
     told: set[str] = set()
+    again: dict[tuple[str, ...], list[Outcome]] = {}
     for outcome in outcomes:
-        lines += _violations(outcome, spec, paint, told)
+        lines += _violations(outcome, spec, paint, told, again)
+    lines += _again(again, paint)
     lines += _summary(outcomes, paint, seconds, verbose)
     return "\n".join(lines)
 
@@ -66,11 +69,18 @@ def _word(o: Outcome, paint: Paint) -> str:
     return paint("conforms", "green") if o.report.conforms else paint("nothing seen", "yellow")
 
 
-def _violations(outcome: Outcome, spec: Spec, paint: Paint, told: set[str]) -> Iterator[str]:
-    """Each clause in full once; in later runs only that it happened again."""
+def _violations(
+    outcome: Outcome,
+    spec: Spec,
+    paint: Paint,
+    told: set[str],
+    again: dict[tuple[str, ...], list[Outcome]],
+) -> Iterator[str]:
+    """Each clause in full once; that it happened again is noted in `again`."""
     report = outcome.report
     new = {name: count for name, count in report.violates.items() if name not in told}
-    again = [name for name in report.violates if name in told]
+    if repeated := tuple(name for name in report.violates if name in told):
+        again.setdefault(repeated, []).append(outcome)
     told.update(new)
     if new:
         kept = [j for j in report.violations if j.clause in new]
@@ -84,9 +94,16 @@ def _violations(outcome: Outcome, spec: Spec, paint: Paint, told: set[str]) -> I
             if line is not None:
                 place = f"{shown_path(outcome.job.program.path)}:{line}"
                 yield f"  {paint(name, 'bold')}: made by {place}"
-    if again:
-        where = f"{outcome.job.name}, {outcome.job.width}-bit"
-        yield f"{paint('again', 'red')} in {where}: {wrapped(', '.join(again), 2)}"
+
+
+def _again(again: dict[tuple[str, ...], list[Outcome]], paint: Paint) -> Iterator[str]:
+    """The runs in which clauses were violated that are told of already."""
+    for names, outcomes in again.items():
+        places = [f"{o.job.name}, {o.job.width}-bit" for o in outcomes]
+        if len(places) > _PLACES:
+            places = [f"{len(places)} more runs"]
+        for place in places:
+            yield f"{paint('again', 'red')} in {place}: {wrapped(', '.join(names), 2)}"
 
 
 def _summary(
@@ -126,7 +143,7 @@ def target_object(
         "never_seen": found.missing,
         "runs": [
             {
-                "program": o.job.program.path,
+                "program": o.job.program.path or o.job.name,
                 "width": o.job.width,
                 "vcpus": o.job.program.vcpus,
                 "seconds": round(o.seconds, 2),
