@@ -153,7 +153,8 @@ class SinglestepReader(TextReader):
             kind = "hypercall"
             fields = {"width": call.width, "nr": before.get(f"{letter}ax")}
             fields["args"] = tuple(before.get(name) for name in _ARGUMENTS[call.width])
-            if after is not None and (result := after.get(f"{letter}ax")) is not None:
+            result = None if after is None else after.get(f"{letter}ax")
+            if result is not None and not result >> call.width:
                 sign = 1 << (call.width - 1)
                 fields["ret"] = (result ^ sign) - sign
         elif call.code == _CPUID:

@@ -1,0 +1,1 @@
+"""Damaged input for everything that reads a file: `python -m tests.fuzz --runs 10000 --seed 1`."""
