@@ -10,7 +10,7 @@ from pvhspec.backends.interpreter.quantify import children
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY, OneOf, Sym, is_known
 from pvhspec.backends.memory import MemoryImage
-from pvhspec.backends.protocol import Finding, Seen
+from pvhspec.backends.protocol import Fact, Finding, Seen
 from pvhspec.ir.ir import Input, MapInput, Spec
 from pvhspec.types.types import BitsType, BoolType, EnumType, Type
 
@@ -38,19 +38,18 @@ def shown_value(value: Any, type_: Type) -> str:
             return f"{info.name}({', '.join(parts)})" if parts else info.name
 
 
-def cells_shown(path: Path, spec: Spec, store: Store) -> tuple[str, ...]:
+def cells_shown(path: Path, spec: Spec, store: Store) -> tuple[Fact, ...]:
     """The cells a run read, with the event and clause each value comes from."""
-    lines: list[str] = []
+    facts: list[Fact] = []
     for state, index in path.reads:
         value = path.resolve(path.cells[state, index])
         writer = store.writers.get((state, index))
         if writer is None and len(path.reads) > _MOST:
             continue
-        since = "since the start" if writer is None else f"since event {writer[0]} ({writer[1]})"
         shown = shown_value(value, spec.states[state].type)
         cell = f"{state}[{', '.join(map(str, index))}]" if index else state
-        lines.append(f"{cell} is not known" if shown == "any" else f"{cell} = {shown}, {since}")
-    return tuple(lines[:_MOST])
+        facts.append(Fact(cell, None if shown == "any" else shown, *(writer or ())))
+    return tuple(facts[:_MOST])
 
 
 def assumptions(ways: list[Path]) -> tuple[str, ...]:

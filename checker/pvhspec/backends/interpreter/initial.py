@@ -8,7 +8,8 @@ from typing import Any
 from pvhspec.backends.interpreter.drift import Drifts
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.store import Store
+from pvhspec.backends.interpreter.quantify import vars_of
+from pvhspec.backends.interpreter.store import Drift, Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.ir.ir import Expr, Spec, State
 from pvhspec.types.types import BoolType
@@ -27,7 +28,7 @@ def initial_store(
 ) -> Store:
     """Every state as it is before the first event."""
     drifts = {
-        s.name: (s.drift_kind, compiler.expr(s.drift))
+        s.name: _drift(s, s.drift, compiler)
         for s in spec.states.values()
         if s.drift is not None and not (all_domains and s.drift_kind == "change unseen")
     }
@@ -42,6 +43,16 @@ def initial_store(
             if not state.given:
                 store.lose(name)
     return store
+
+
+def _drift(state: State, condition: Expr, compiler: Compiler) -> Drift:
+    spoken_of = vars_of(condition)
+    return Drift(
+        state.drift_kind == "rise",
+        compiler.expr(condition),
+        tuple(v.name for v in state.indices),
+        tuple(i for i, v in enumerate(state.indices) if v in spoken_of),
+    )
 
 
 def _initial(

@@ -9,11 +9,22 @@ from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
 from pvhspec.backends.interpreter.path import Explored, Path, TooMuch, explore
-from pvhspec.backends.interpreter.quantify import Plan, children
+from pvhspec.backends.interpreter.quantify import Plan, children, vars_of
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.updates import Writer
 from pvhspec.backends.interpreter.values import is_large
-from pvhspec.ir.ir import Expr, Observation, Op, Quant, Var
+from pvhspec.ir.ir import (
+    Cell,
+    Expr,
+    Input,
+    Load,
+    MapInput,
+    Observation,
+    Op,
+    Quant,
+    State,
+    Var,
+)
 
 __all__ = ["MOST_OPEN", "MOST_WAYS", "Instance", "Requirement", "Watcher"]
 
@@ -47,6 +58,8 @@ class Requirement:
         self.clause = clause
         self.text = test
         self.closed = compiler.constant(test) is True
+        self._reads = Reads(test, compiler.planner.states)
+        self._held: object = None  # what was read when every instance simply held
         guards: list[Fn] = []
         plans: list[Plan] = []
         while True:
@@ -70,18 +83,27 @@ class Requirement:
         """Every instance that does not simply hold; where it is not `thorough` any more, every one
         that does not hold in the first way that is tried.
 
-        As long as nothing unknown has to be decided, one run serves all instances.
+        As long as nothing unknown has to be decided, one run serves all instances. Where all held
+        and nothing of what they read is otherwise now, they hold.
         """
+        now = self._reads.now(store, inputs)
+        if now is not None and self._held == now:
+            return
+        self._held = None
+        all_hold = True
         scratch, shared = Path(store, inputs, []), Path(store, inputs, [])
         for values in self._values(scratch, 0):
             shared.vars.update(values)
             if self._simply_holds(shared):
                 continue
+            all_hold = False
             if not thorough() and self._may_hold(values, store, inputs):
                 shared = Path(store, inputs, [])
                 continue
             yield Instance(values, explore(store, inputs, partial(self._run, values), MOST_WAYS))
             shared = Path(store, inputs, [])  # the store may know more now
+        if all_hold:
+            self._held = now
 
     def _may_hold(self, values: dict[str, Any], store: Store, inputs: dict[str, Any]) -> bool:
         """Whether it holds in the first way that is tried."""
@@ -129,6 +151,38 @@ class Requirement:
         return path.decide(truth)
 
 
+class Reads:
+    """What an expression may read: fields of the event, and states with all that their initial
+    value and drift hang on."""
+
+    def __init__(self, test: Expr, states: Mapping[str, State]) -> None:
+        self._states: dict[str, None] = {}
+        self._fields: dict[str, None] = {}
+        self._memory = False
+        self._walk(test, states)
+
+    def _walk(self, node: Expr, states: Mapping[str, State]) -> None:
+        if isinstance(node, Input | MapInput):
+            self._fields[node.name] = None
+        elif isinstance(node, Load):
+            self._memory = True
+        elif isinstance(node, Cell) and node.state not in self._states:
+            self._states[node.state] = None
+            state = states[node.state]
+            for expr in (state.init, state.drift):
+                if expr is not None:
+                    self._walk(expr, states)
+        for child in children(node):
+            self._walk(child, states)
+
+    def now(self, store: Store, inputs: Mapping[str, Any]) -> object:
+        """What is read, to be compared with what was; None where it is memory, and too much."""
+        if self._memory:
+            return None
+        changes = [store.changes[s] for s in self._states]
+        return store, changes, [inputs.get(f) for f in self._fields]
+
+
 def _early(test: Expr, variables: list[Var], compiler: Compiler) -> list[list[Fn]]:
     """By variable: conditions of a requirement that speak of no later one. Where one is known not
     to hold, nothing is required whatever the later ones are."""
@@ -136,7 +190,7 @@ def _early(test: Expr, variables: list[Var], compiler: Compiler) -> list[list[Fn
     if isinstance(test, Op) and test.op == "implies" and len(variables) > 1:
         left = test.args[0]
         for part in left.args if isinstance(left, Op) and left.op == "and" else (left,):
-            used = _vars(part)
+            used = vars_of(part)
             last = max((i for i, v in enumerate(variables) if v in used), default=-1)
             if 0 <= last < len(variables) - 1 and used <= set(variables):
                 found[last].append(compiler.expr(part))
@@ -148,11 +202,6 @@ def _fails(test: Fn, scratch: Path) -> bool:
     path = Path(scratch.store, scratch.inputs, [])
     path.vars = scratch.vars
     return path.resolve(test(path)) is False and not path.arity
-
-
-def _vars(node: Expr) -> set[Var]:
-    own = {node} if isinstance(node, Var) else set()
-    return own.union(*(_vars(c) for c in children(node)))
 
 
 def _under_quantifier(node: Op) -> bool:

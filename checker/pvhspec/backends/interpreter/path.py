@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-from pvhspec.backends.interpreter.store import Cell, Store
+from pvhspec.backends.interpreter.store import Cell, Drift, Store
 from pvhspec.backends.interpreter.values import ANY, Formula, OneOf, Sym, is_known
 from pvhspec.types.types import BoolType, EnumType, Type
 
@@ -205,7 +205,7 @@ class Path:
         stored = self.store.read(state, index)
         drift = self.store.drift(state)
         known = is_known(stored)
-        if known and (drift is None or (stored is True and drift[0] == "rise")):
+        if known and (drift is None or (stored is True and drift.rises)):
             return stored
         value, what = stored, ""
         if not known:
@@ -216,15 +216,15 @@ class Path:
                 stored = options[self.choose(len(options))]
                 self._assume(what, stored)
             value = _open(stored, type_, what)
-            if drift is None or (drift[0] == "rise" and value is True):
+            if drift is None or (drift.rises and value is True):
                 return value
         assert drift is not None
         self.cells[state, index] = value  # what the condition itself reads of the cell
-        if not self._drifts(state, index, drift[1]):
+        if not self._drifts(state, index, drift):
             return value
         self.doubts += 1
         what = what or self._open_cell(state, index)
-        if drift[0] != "rise":
+        if not drift.rises:
             return Sym(type_, what)
         if value is False and self.choose(2) == 0:
             return False
@@ -245,17 +245,17 @@ class Path:
         """Whether this run knows more, or less, of some cell of the states than the store says."""
         return not self._open_states.isdisjoint(states)
 
-    def _drifts(self, state: str, index: tuple[Any, ...], test: Callable[[Path], Any]) -> bool:
-        known = self.store.drifts_now(state, index)
+    def _drifts(self, state: str, index: tuple[Any, ...], drift: Drift) -> bool:
+        drifting = (state, tuple([index[i] for i in drift.uses]))
+        known = self.store.drifts_now(drifting)
         if known is not None:
             return known
         outer, choices = self.vars, len(self.arity)
-        names = self.store.index_names(state)
-        self.vars = {**outer, **dict(zip(names, index, strict=True))}
-        drifts = self.decide(test(self))
+        self.vars = {**outer, **dict(zip(drift.names, index, strict=True))}
+        drifts = self.decide(drift.test(self))
         self.vars = outer
         if len(self.arity) == choices and not self.writes:
-            self.store.note_drift(state, index, drifts)
+            self.store.note_drift(drifting, drifts)
         return drifts
 
     # ---- what is written -----------------------------------------------------------------------

@@ -12,9 +12,10 @@ other values of its stretch may each be otherwise, and the quantifier says so (`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.interpreter.store import Store
@@ -25,8 +26,9 @@ from pvhspec.types.types import BitsType, Type
 if TYPE_CHECKING:
     from pvhspec.backends.interpreter.evaluate import Compiler
 
-__all__ = ["Plan", "Planner", "Samples", "children", "size_of"]
+__all__ = ["Plan", "Planner", "Samples", "children", "size_of", "vars_of"]
 
+_EXPRESSIONS = get_args(Expr)
 _COMPARISONS = frozenset({"eq", "ult", "ule"})
 _OTHERS = Formula("open", ("others",))
 _MOST_OPEN = 32  # undecided values before a quantifier is left open as a whole
@@ -42,13 +44,18 @@ def size_of(type_: Type) -> int:
 
 def children(node: Any) -> Iterator[Any]:
     """The expressions directly inside one."""
-    for f in fields(node):
-        value = getattr(node, f.name)
+    for name in _parts(type(node)):
+        value = getattr(node, name)
         if isinstance(value, tuple):
-            yield from (v for v in value if is_dataclass(v) and not isinstance(v, Var))
-            yield from (v for v in value if isinstance(v, Var) and f.name != "vars")
-        elif is_dataclass(value) and f.name not in ("type", "gate"):
+            yield from (v for v in value if isinstance(v, _EXPRESSIONS))
+        elif isinstance(value, _EXPRESSIONS):
             yield value
+
+
+@cache
+def _parts(kind: type[Any]) -> tuple[str, ...]:
+    """The fields in which expressions of a kind hold others; not those it binds."""
+    return tuple(f.name for f in fields(kind) if f.name != "vars")
 
 
 class Samples:
@@ -168,7 +175,7 @@ class Planner:
 
     def __init__(self, compiler: Compiler, states: dict[str, State]) -> None:
         self._compiler = compiler
-        self._states = states
+        self.states = states
         self._state_uses: dict[tuple[str, int], _Uses] = {}
 
     def plan(self, variable: Var, bodies: tuple[Expr, ...], later: tuple[Var, ...] = ()) -> Plan:
@@ -180,7 +187,7 @@ class Planner:
         return Plan(
             variable, size, list(dict.fromkeys(uses.cells)), list(dict.fromkeys(uses.maps)),
             [self._compiler.expr(b) for b in uses.bounds],
-            [self._states[name] for name in dict.fromkeys(uses.values)],
+            [self.states[name] for name in dict.fromkeys(uses.values)],
             size <= 8 or (uses.other and fits), uses.other and not fits,
             frozenset([*(s for s, _ in uses.cells), *uses.values]),
         )  # fmt: skip
@@ -195,7 +202,7 @@ class Planner:
             self._walk(body, variable, uses)
         bounds, uses.bounds = uses.bounds, []
         for bound in bounds:
-            if not (inner | seen) & _vars(bound):
+            if not (inner | seen) & vars_of(bound):
                 uses.bounds.append(bound)
             elif isinstance(bound, Cell):
                 uses.values.append(bound.state)
@@ -243,7 +250,7 @@ class Planner:
         if key not in self._state_uses:
             uses = _Uses()
             self._state_uses[key] = uses
-            decl = self._states[state]
+            decl = self.states[state]
             for expr in (decl.init, decl.drift):
                 if expr is not None:
                     self._walk(expr, decl.indices[at], uses)
@@ -316,11 +323,11 @@ def _values(path: Path, state: State) -> Iterator[Any]:
     yield from (path.resolve(v) for (name, _), v in path.cells.items() if name == state.name)
 
 
-def _vars(node: Expr) -> set[Var]:
+def vars_of(node: Expr) -> set[Var]:
     """The variables an expression speaks of."""
     if isinstance(node, Var):
         return {node}
-    return set().union(*(_vars(c) for c in children(node)))
+    return set().union(*(vars_of(c) for c in children(node)))
 
 
 def _bound_in(node: Expr) -> set[Var]:

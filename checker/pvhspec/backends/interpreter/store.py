@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from pvhspec.backends.interpreter.values import ANY, OneOf
 from pvhspec.ir.ir import State
 
-__all__ = ["Cell", "Store"]
+__all__ = ["Cell", "Drift", "Store"]
 
 Cell: TypeAlias = tuple[str, tuple[Any, ...]]
-Drift: TypeAlias = tuple[str, Callable[[Any], Any]]
 
 _MOST_VALUES = 8  # a cell that may have more values is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How and when the world outside may change the cells of a state.
+
+    `names` are the variables its condition knows the indices by, `uses` the places of those it
+    speaks of: cells that differ elsewhere only, drift together.
+    """
+
+    rises: bool
+    test: Callable[[Any], Any]
+    names: tuple[str, ...]
+    uses: tuple[int, ...]
 
 
 class Blurred(Protocol):
@@ -72,17 +86,13 @@ class Store:
         """How and when the world outside may change a cell."""
         return self._drifts.get(state)
 
-    def drifts_now(self, state: str, index: tuple[Any, ...]) -> bool | None:
-        """Whether a cell drifts in the present state, if that was found out already."""
-        return self._drifts_now.get((state, index))
+    def drifts_now(self, drifting: Cell) -> bool | None:
+        """Whether cells drift in the present state, if that was found out already."""
+        return self._drifts_now.get(drifting)
 
-    def note_drift(self, state: str, index: tuple[Any, ...], drifts: bool) -> None:
-        """Remember whether a cell drifts, until the state changes."""
-        self._drifts_now[state, index] = drifts
-
-    def index_names(self, state: str) -> tuple[str, ...]:
-        """The variables that stand for the indices in a state's expressions."""
-        return tuple(v.name for v in self._states[state].indices)
+    def note_drift(self, drifting: Cell, drifts: bool) -> None:
+        """Remember whether cells drift, until the state changes."""
+        self._drifts_now[drifting] = drifts
 
     def write(self, state: str, index: tuple[Any, ...], value: Any) -> None:
         """Set a cell."""
