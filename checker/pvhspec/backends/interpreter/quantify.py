@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Planner", "Samples", "children", "size_of", "vars_of"]
 
 _EXPRESSIONS = get_args(Expr)
+# The fields in which expressions hold others; not those they bind.
+_PARTS = {k: tuple(f.name for f in fields(k) if f.name != "vars") for k in _EXPRESSIONS}
 _COMPARISONS = frozenset({"eq", "ult", "ule"})
 _OTHERS = Formula("open", ("others",))
 _MOST_OPEN = 32  # undecided values before a quantifier is left open as a whole
@@ -42,20 +43,14 @@ def size_of(type_: Type) -> int:
     return 2
 
 
-def children(node: Any) -> Iterator[Any]:
+def children(node: Expr) -> Iterator[Any]:
     """The expressions directly inside one."""
-    for name in _parts(type(node)):
+    for name in _PARTS[type(node)]:
         value = getattr(node, name)
         if isinstance(value, tuple):
             yield from (v for v in value if isinstance(v, _EXPRESSIONS))
         elif isinstance(value, _EXPRESSIONS):
             yield value
-
-
-@cache
-def _parts(kind: type[Any]) -> tuple[str, ...]:
-    """The fields in which expressions of a kind hold others; not those it binds."""
-    return tuple(f.name for f in fields(kind) if f.name != "vars")
 
 
 class Samples:
