@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -11,10 +12,12 @@ from pvhspec.diagnostics import Diagnostic, PvhError, code
 from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version, shown_version
 from pvhspec.report.told import event_told
-from pvhspec.report.verdict import Report, Selection, applicable
-from pvhspec.traces import Event, Header
+from pvhspec.report.verdict import Moment, Report, Selection, applicable
+from pvhspec.traces import Event, Header, Place
 
 __all__ = ["Source", "judge"]
+
+_REMEMBERED = 20_000  # events that a violation's timeline can reach back to
 
 NO_RELEASE = code("PVH950", "The trace does not say which release of the hypervisor it shows.")
 NO_MODE = code("PVH951", "The trace does not say which mode the guest ran in, or an unknown one.")
@@ -33,6 +36,10 @@ class Source(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Event]: ...
+
+    def place(self, event: Event) -> Place:
+        """Where the event that was given last stands in what is read."""
+        ...
 
 
 def judge(
@@ -91,6 +98,7 @@ def judge(
     told = version is not None or header.hypervisor.name in (None, "xen")
     binder = Binder(spec, release, kind, header.cpu_vendor, told)
     latest: list[Event] = []
+    moments: deque[Moment] = deque(maxlen=_REMEMBERED)
 
     def remembered() -> Iterator[Event]:
         for event in trace:
@@ -101,8 +109,9 @@ def judge(
     for seen in binder.bind(remembered()):
         if seen.kind == "lost" or not header.complete.events:
             machine.forget()
-        if report.add(machine.feed(seen), chosen):
-            report.events_told[seen.seq] = event_told(latest[0], seen)
+        event = latest[0]
+        moments.append(Moment(seen.seq, event_told(event, seen), trace.place(event), event.step))
+        report.keep(report.add(machine.feed(seen), chosen), moments)
     report.open_debts = [d for d in machine.open_debts() if chosen.takes(d[0])]
     report.truncated = trace.truncated
     report.notices = [n.headline() for n in trace.notices]

@@ -1,67 +1,38 @@
-"""As much of JSON Schema as the schemas here use; anything else in one is an error."""
+"""JSON documents against schemas, by the library jsonschema."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from pathlib import Path
 from typing import Any
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
-}  # fmt: skip
-_KNOWN = {
-    "$schema", "$defs", "$ref", "title", "description", "type", "required", "properties",
-    "additionalProperties", "items", "enum", "const", "anyOf", "minimum",
-}  # fmt: skip
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+import pvhspec.report
+
+SCHEMAS = Path(pvhspec.report.__file__).parent / "schema"
 
 
-def problems(value: Any, schema: dict[str, Any], root: dict[str, Any], at: str) -> Iterator[str]:
-    """What is wrong with a value."""
-    unknown = set(schema) - _KNOWN
-    assert not unknown, f"this validator does not know {unknown}"
-    if "$ref" in schema:
-        yield from problems(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root, at)
-        return
-    if "anyOf" in schema:
-        found = [list(problems(value, s, root, at)) for s in schema["anyOf"]]
-        if all(found):
-            yield from min(found, key=len)
-        return
-    if "const" in schema and value != schema["const"]:
-        yield f"{at}: {value!r} is not {schema['const']!r}"
-    if "enum" in schema and value not in schema["enum"]:
-        yield f"{at}: {value!r} is none of {schema['enum']}"
-    if "minimum" in schema and value < schema["minimum"]:
-        yield f"{at}: {value} is too small"
-    kinds = schema.get("type")
-    if kinds is not None:
-        kinds = [kinds] if isinstance(kinds, str) else kinds
-        if not any(_is(value, kind) for kind in kinds):
-            yield f"{at}: {value!r} is no {' or '.join(kinds)}"
-            return
-    if isinstance(value, dict):
-        yield from _object(value, schema, root, at)
-    elif isinstance(value, list) and "items" in schema:
-        for i, item in enumerate(value):
-            yield from problems(item, schema["items"], root, f"{at}[{i}]")
+def problems(value: Any, name: str) -> list[str]:
+    """What is wrong with a report. A field that its schema does not name is wrong, too: a reader
+    may pass over it, but the schema is no longer what is written."""
+    schemas = {path.name: _closed(json.loads(path.read_text())) for path in SCHEMAS.glob("*.json")}
+    registry: Registry[Any] = Registry().with_resources(
+        (schema["$id"], Resource.from_contents(schema)) for schema in schemas.values()
+    )
+    Draft202012Validator.check_schema(schemas[name])
+    checker = Draft202012Validator(schemas[name], registry=registry)
+    return [f"{error.json_path}: {error.message}" for error in checker.iter_errors(value)]
 
 
-def _is(value: Any, kind: str) -> bool:
-    if kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, _TYPES[kind])
-
-
-def _object(
-    value: dict[str, Any], schema: dict[str, Any], root: dict[str, Any], at: str
-) -> Iterator[str]:
-    for name in schema.get("required", ()):
-        if name not in value:
-            yield f"{at}: {name} is missing"
-    named = schema.get("properties", {})
-    for name, item in value.items():
-        if name in named:
-            yield from problems(item, named[name], root, f"{at}.{name}")
-        elif "additionalProperties" in schema:
-            yield from problems(item, schema["additionalProperties"], root, f"{at}.{name}")
-        elif named:
-            yield f"{at}: {name} is not in the schema"
+def _closed(schema: Any) -> Any:
+    """The schema with every object that names its fields closed to others."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and "type" in schema:
+        closed.setdefault("additionalProperties", False)
+    return closed

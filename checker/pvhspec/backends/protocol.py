@@ -8,7 +8,7 @@ from typing import Any
 
 from pvhspec.ir.ir import Operation
 
-__all__ = ["Call", "Finding", "Judgement", "Seen", "Verdict"]
+__all__ = ["Call", "Fact", "Finding", "Judgement", "Seen", "Verdict"]
 
 
 class Verdict(Enum):
@@ -59,15 +59,31 @@ class Finding:
     related: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A cell of the state as the specification writes it, its value (None: not known), and the
+    event and clause that made it so (None: so since the start)."""
+
+    cell: str
+    value: str | None
+    event: int | None = None
+    clause: str | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"{self.cell} is not known"
+        since = "the start" if self.event is None else f"event {self.event} ({self.clause})"
+        return f"{self.cell} = {self.value}, since {since}"
+
+
 @dataclass(slots=True)
 class Judgement:
-    """A clause at an event. `state` says what the verdict hangs on: cell, value, and where it
-    comes from."""
+    """A clause at an event. `state` says what the verdict hangs on."""
 
     clause: str
     verdict: Verdict
     seq: int
     origin: str | None = None
     finding: Finding | None = None
-    state: tuple[str, ...] = ()
+    state: tuple[Fact, ...] = ()
     assumed: tuple[str, ...] = field(default=())

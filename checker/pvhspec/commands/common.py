@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pvhspec.judge import Source
     from pvhspec.names.gates import Version
     from pvhspec.report.verdict import Report, Selection
-    from pvhspec.traces import Event, Trace
+    from pvhspec.traces import Event, Place, Trace
 
 __all__ = [
     "Subparsers",
@@ -169,6 +169,10 @@ class _Watched:
     def truncated(self) -> bool:
         """Whether the trace was found to be cut."""
         return self._trace.truncated
+
+    def place(self, event: Event) -> Place:
+        """Where the event that was given last stands."""
+        return self._trace.place(event)
 
     def __iter__(self) -> Iterator[Event]:
         due, shown = monotonic() + _QUIET_FOR, False

@@ -142,7 +142,8 @@ def judged(
                     f = j.finding
                     texts = (f.seen, f.allowed) if f else ("", "")
                     told = event_told(event, seen)
-                    found.broken.append(Broken(j.clause, event.step, told, *texts, j.state))
+                    facts = tuple(map(str, j.state))
+                    found.broken.append(Broken(j.clause, event.step, told, *texts, facts))
         yield event, said
         if found.broken:
             until = until or time.monotonic() + _DOUBT_FOR

@@ -11,7 +11,7 @@ from pvhspec.backends.protocol import Judgement
 from pvhspec.diagnostics import Diagnostic
 from pvhspec.ir.ir import Citation, Clause, Spec
 from pvhspec.report.source import clause_lines, clause_place, repository
-from pvhspec.report.verdict import Report
+from pvhspec.report.verdict import Moment, Report
 
 __all__ = ["VERSION", "clause_object", "document", "dumped", "report_object", "unreadable_object"]
 
@@ -52,6 +52,7 @@ def report_object(report: Report, spec: Spec) -> dict[str, Any]:
                 **clause_object(spec.clauses[name], spec),
                 "count": report.violates[name],
                 "at": [_occurrence(report, j) for j in found],
+                "timeline": [_moment(m) for m in report.timeline(found[0])],
             }
             for name, found in report.broken.items()
         ],
@@ -97,16 +98,19 @@ def _citation(citation: Citation, spec: Spec) -> dict[str, Any]:
 
 
 def _occurrence(report: Report, j: Judgement) -> dict[str, Any]:
-    finding = j.finding
+    finding, moment = j.finding, report.moments[j.seq]
     return {
-        "event": j.seq,
+        **_moment(moment),
         "origin": j.origin,
-        "what": report.events_told.get(j.seq),
         "seen": finding.seen if finding else None,
         "allowed": finding.allowed if finding else None,
         "related": list(finding.related) if finding else [],
-        "state": list(j.state),
+        "state": [str(fact) for fact in j.state],
     }
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    return {"event": moment.seq, "what": moment.what, "place": moment.place._asdict()}
 
 
 def _error(e: Diagnostic) -> dict[str, Any]:

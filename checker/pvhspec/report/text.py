@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pvhspec.backends.protocol import Judgement
+from pvhspec.backends.protocol import Fact, Judgement
 from pvhspec.diagnostics import printable
 from pvhspec.ir.ir import Clause, Spec
 from pvhspec.report.paint import Paint, wrapped
@@ -77,8 +77,8 @@ def _violation(
             yield from _label("allowed", finding.allowed, paint)
         if finding.related:
             yield from _label("also", f"concerns {', '.join(finding.related)}", paint)
-    for line in _state(first.state):
-        yield from _label("state", line, paint)
+    for fact in facts_told(first.state):
+        yield from _label("state", str(fact), paint)
     yield from _label("clause", f"{clause_place(clause)}, {clause.authority}", paint)
     for line in _formula(clause):
         yield f"{' ' * (_LABEL + 2)}{paint(line, 'dim')}"
@@ -92,8 +92,7 @@ def _violation(
 
 
 def _event(report: Report, judgement: Judgement) -> str:
-    told = report.events_told.get(judgement.seq)
-    return f"{judgement.seq}: {told}" if told else str(judgement.seq)
+    return f"{judgement.seq}: {report.moments[judgement.seq].what}"
 
 
 def _label(label: str, text: str, paint: Paint) -> Iterator[str]:
@@ -101,12 +100,11 @@ def _label(label: str, text: str, paint: Paint) -> Iterator[str]:
     yield f"  {paint(f'{label:<{_LABEL}}', 'blue')}{wrapped(printable(text), room)}"
 
 
-def _state(lines: tuple[str, ...]) -> Iterator[str]:
+def facts_told(facts: tuple[Fact, ...]) -> list[Fact]:
     """What the verdict hangs on: first what an event made so, then some of what always was so."""
-    changed = [line for line in lines if not line.endswith("since the start")]
-    rest = [line for line in lines if line.endswith("since the start")]
-    yield from changed
-    yield from rest[: max(_MOST_SINCE_START - len(changed), 1)]
+    changed = [f for f in facts if f.value is None or f.event is not None]
+    rest = [f for f in facts if f not in changed]
+    return [*changed, *rest[: max(_MOST_SINCE_START - len(changed), 1)]]
 
 
 def _formula(clause: Clause) -> Iterator[str]:

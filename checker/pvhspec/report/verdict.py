@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from pvhspec.backends.protocol import Judgement, Verdict
 from pvhspec.ir.ir import Clause, Spec
+from pvhspec.traces import Place
 
-__all__ = ["MOST_KEPT", "Report", "Selection", "applicable"]
+__all__ = ["MOST_KEPT", "Moment", "Report", "Selection", "applicable"]
 
 MOST_KEPT = 10  # violations of one clause that are kept; more of them are only counted
+_BEFORE = 8  # events before the first violation of a clause that are kept with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,24 @@ class Selection:
         return not any(fnmatchcase(clause, p) for p in self.skip)
 
 
+class Moment(NamedTuple):
+    """An event as people are told of it, where it stands in the trace, and the step of the program
+    that made it."""
+
+    seq: int
+    what: str
+    place: Place = Place()
+    step: int | None = None
+
+
 @dataclass(slots=True)
 class Report:
     """The verdict on one trace.
 
     `conforms`, `violates` and `unseen` count events by clause; an event that leaves a clause open
     says with which assumption it would conform (`assumed`, the first for each clause). Of the
-    violations of a clause the first few are kept, and what their events were (`events_told`).
+    violations of a clause the first few are kept. `moments` are their events by number, and, for
+    the first of a clause, those shortly before it and those that made what its verdict hangs on.
     """
 
     path: str
@@ -54,7 +68,7 @@ class Report:
     notices: list[str] = field(default_factory=list)
     applicable: list[str] = field(default_factory=list)
     truncated: bool = False
-    events_told: dict[int, str] = field(default_factory=dict)
+    moments: dict[int, Moment] = field(default_factory=dict)
 
     def add(self, judgements: Iterable[Judgement], selection: Selection) -> list[Judgement]:
         """Take in what was judged at an event; returns the violations that were kept."""
@@ -75,6 +89,23 @@ class Report:
                     self.assumed.setdefault(j.clause, j.assumed)
         self.violations += kept
         return kept
+
+    def keep(self, kept: Iterable[Judgement], moments: Sequence[Moment]) -> None:
+        """Keep the moments that tell of new violations; `moments` are the latest, now last."""
+        for j in kept:
+            self.moments[j.seq] = moments[-1]
+            if self.violates[j.clause] == 1:
+                makers = {f.event for f in j.state if f.event is not None}
+                before = list(moments)[-1 - _BEFORE :]
+                before += [m for m in moments if m.seq in makers]
+                self.moments.update((m.seq, m) for m in before)
+
+    def timeline(self, judgement: Judgement) -> list[Moment]:
+        """What is kept of what led to a violation, in order; the violation's own event is last."""
+        makers = {f.event for f in judgement.state}
+        before = [m for s, m in sorted(self.moments.items()) if s < judgement.seq]
+        far = [m for m in before[:-_BEFORE] if m.seq in makers]
+        return [*far, *before[-_BEFORE:], self.moments[judgement.seq]]
 
     @property
     def broken(self) -> dict[str, list[Judgement]]:

@@ -1,6 +1,6 @@
 """Traces of real hypervisors: the event schema, its readers and its writer."""
 
-from pvhspec.traces.event import Complete, Event, Guest, Header, Hypervisor, Origin
+from pvhspec.traces.event import Complete, Event, Guest, Header, Hypervisor, Origin, Place
 from pvhspec.traces.formats import FORMATS, Trace, open_trace
 from pvhspec.traces.objects import ObjectTrace
 from pvhspec.traces.writer import TraceWriter
@@ -14,6 +14,7 @@ __all__ = [
     "Hypervisor",
     "ObjectTrace",
     "Origin",
+    "Place",
     "Trace",
     "TraceWriter",
     "open_trace",

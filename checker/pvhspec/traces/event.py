@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pvhspec.traces.schema import SCHEMA
 
-__all__ = ["Complete", "Event", "Guest", "Header", "Hypervisor", "Origin"]
+__all__ = ["Complete", "Event", "Guest", "Header", "Hypervisor", "Origin", "Place"]
 
 
 # Named tuples rather than dataclasses: a trace may hold millions of events, and a tuple is made
@@ -30,6 +30,14 @@ class Event(NamedTuple):
     def get(self, name: str) -> Any:
         """The field, or None where it is unknown."""
         return self.fields.get(name)
+
+
+class Place(NamedTuple):
+    """Where an event stands in the file that is read: a line, from 1, or a byte, from 0; of a
+    compressed file, in what is in it. Both None where it is not known."""
+
+    line: int | None = None
+    byte: int | None = None
 
 
 class Origin(NamedTuple):

@@ -14,7 +14,7 @@ from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors
 from pvhspec.traces.decode import decode_header
 from pvhspec.traces.errors import is_read_error, reason
-from pvhspec.traces.event import Event, Header
+from pvhspec.traces.event import Event, Header, Place
 from pvhspec.traces.schema import SCHEMA
 
 __all__ = ["MAX_LINE", "ForeignReader", "TextReader", "number", "shown_file"]
@@ -72,6 +72,14 @@ class ForeignReader:
         if self.truncated:
             yield self.event("end", {"reason": "cut", "text": self._cut_text})
 
+    def place(self, event: Event) -> Place:
+        """What its origin says: the byte its record starts at."""
+        return Place(byte=self._at(event))
+
+    def _at(self, event: Event) -> int | None:
+        at = (event.origin or "").rpartition("@")[2]
+        return int(at) if at.isdecimal() else None
+
     def close(self) -> None:
         """Close the file; what was not read is not read any more."""
         self._stream.close()
@@ -119,6 +127,10 @@ class ForeignReader:
 
 class TextReader(ForeignReader):
     """A foreign format made of lines."""
+
+    def place(self, event: Event) -> Place:
+        """What its origin says: its line."""
+        return Place(self._at(event))
 
     def _parts(self) -> str:
         return "line was" if self._passed_over == 1 else "lines were"

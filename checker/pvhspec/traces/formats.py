@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors, recognise
 from pvhspec.traces.errors import is_read_error, reason
-from pvhspec.traces.event import Event, Header
+from pvhspec.traces.event import Event, Header, Place
 from pvhspec.traces.reader import JsonLinesReader
 
 __all__ = ["FORMATS", "Format", "Trace", "open_trace"]
@@ -28,6 +28,10 @@ class Trace(Protocol):
     notices: list[Diagnostic]
 
     def __iter__(self) -> Iterator[Event]: ...
+
+    def place(self, event: Event) -> Place:
+        """Where the event that was given last stands in the file."""
+        ...
 
     def close(self) -> None: ...
 

@@ -8,7 +8,7 @@ from typing import Any
 from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors
 from pvhspec.traces.decode import BadValue, decode_event, decode_header
-from pvhspec.traces.event import Event, Header
+from pvhspec.traces.event import Event, Header, Place
 from pvhspec.traces.schema import KINDS
 
 __all__ = ["ObjectTrace"]
@@ -18,12 +18,19 @@ class ObjectTrace:
     """A header and events given as the objects of `traces/format.md`, checked as a file is.
 
     `seq` is filled in where it is not given. Iterate over it once, if `events` is an iterator.
+    `saved`: `path` is a file in which each of them has a line, after the header's.
     """
 
     def __init__(
-        self, header: Mapping[str, Any], events: Iterable[Mapping[str, Any]], path: str = ""
+        self,
+        header: Mapping[str, Any],
+        events: Iterable[Mapping[str, Any]],
+        path: str = "",
+        saved: bool = False,
     ) -> None:
         self.path = path
+        self._saved = saved
+        self._given = 0
         self.truncated = False
         self.notices: list[Diagnostic] = []
         self._events = events
@@ -43,8 +50,13 @@ class ObjectTrace:
                 event = decode_event(obj, position)
             except BadValue as bad:
                 raise PvhError(self._bad(f"event {position}", bad)) from None
+            self._given += 1
             yield event
             position = event.seq + 1
+
+    def place(self, event: Event) -> Place:
+        """The line of the event that was given last, if there is a file."""
+        return Place(1 + self._given) if self._saved else Place()
 
     def close(self) -> None:
         """Nothing is open."""

@@ -10,7 +10,7 @@ from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors
 from pvhspec.traces.decode import BadValue, decode_event, decode_header
 from pvhspec.traces.errors import Source, is_read_error, located, reason
-from pvhspec.traces.event import Event, Header
+from pvhspec.traces.event import Event, Header, Place
 from pvhspec.traces.schema import KINDS, SCHEMA
 
 __all__ = ["MAX_ERRORS", "MAX_LINE", "JsonLinesReader"]
@@ -58,6 +58,10 @@ class JsonLinesReader:
             yield Event("end", position, {"reason": "cut", "text": _CUT})
         if self._errors:
             raise PvhError(*self._errors)
+
+    def place(self, event: Event) -> Place:
+        """The line of the event that was given last; what stands for a cut has none."""
+        return Place() if self.truncated else Place(self._line)
 
     def close(self) -> None:
         """Close the file; events that were not read are not read any more."""
