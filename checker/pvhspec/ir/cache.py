@@ -6,12 +6,16 @@ import hashlib
 import os
 import pickle
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pvhspec import __version__, _data
 from pvhspec.diagnostics import Diagnostic
 from pvhspec.ir.ir import Spec
 
-__all__ = ["cache_dir", "load_spec"]
+if TYPE_CHECKING:
+    from pvhspec.names.load import Sources
+
+__all__ = ["cache_dir", "load_sources", "load_spec"]
 
 # What the IR depends on besides the text: the passes before it.
 _PASSES = ("syntax", "names", "types", "ir")
@@ -31,7 +35,7 @@ def load_spec(folder: Path | None = None) -> tuple[Spec | None, list[Diagnostic]
     where = folder or _data.spec_dir()
     file = cache_dir() / f"spec-{_key(where)}.pickle"
     found = _read(file)
-    if found is not None:
+    if isinstance(found, Spec):
         return found, []
     from pvhspec.ir.lower import compile_folder  # Lark is loaded only where it is needed
 
@@ -39,6 +43,21 @@ def load_spec(folder: Path | None = None) -> tuple[Spec | None, list[Diagnostic]
     if spec is not None and not errors:
         _write(file, spec)
     return spec, errors
+
+
+def load_sources(folder: Path | None = None) -> tuple[Sources | None, list[Diagnostic]]:
+    """The syntax trees of a specification: what it takes to ask in its words. Kept like the rest."""
+    from pvhspec.names.load import Sources, load
+
+    where = folder or _data.spec_dir()
+    file = cache_dir() / f"text-{_key(where)}.pickle"
+    found = _read(file)
+    if isinstance(found, Sources):
+        return found, []
+    sources, errors = load(where)
+    if sources is not None and not errors:
+        _write(file, sources)
+    return sources, errors
 
 
 def _key(folder: Path) -> str:
@@ -57,22 +76,21 @@ def _key(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _read(file: Path) -> Spec | None:
-    """A cached specification; whatever is wrong with it, it is only made again."""
+def _read(file: Path) -> Any:
+    """What was kept; whatever is wrong with it, it is only made again."""
     try:
         with file.open("rb") as stream:
-            found = pickle.load(stream)
+            return pickle.load(stream)
     except Exception:
         return None
-    return found if isinstance(found, Spec) else None
 
 
-def _write(file: Path, spec: Spec) -> None:
+def _write(file: Path, made: object) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as stream:
-            pickle.dump(spec, stream, protocol=pickle.HIGHEST_PROTOCOL)
+            pickle.dump(made, stream, protocol=pickle.HIGHEST_PROTOCOL)
         part.replace(file)
     except OSError:
         return

@@ -19,7 +19,7 @@ from pvhspec.syntax.forms import CLAUSE_WORDS, ITEM_WORDS, MANIFEST_WORDS
 from pvhspec.syntax.mistakes import mistake
 from pvhspec.syntax.spot import Spot, spot
 
-__all__ = ["MOST_ERRORS", "all_errors", "too_deep", "tree_too_deep"]
+__all__ = ["MOST_ERRORS", "all_errors", "parse_error", "too_deep", "tree_too_deep"]
 
 TOO_DEEP = code("PVH102", "An expression or a block is nested too deeply.")
 
@@ -43,8 +43,7 @@ _FIRST = {
 
 def all_errors(text: str, path: str, lark: Lark, start: str) -> list[Diagnostic]:
     """What is wrong with a text that does not parse."""
-    words = {t.name: _word(t.name, t.pattern.value, t.pattern.type) for t in lark.terminals}
-    words["$END"] = ""
+    words = _words(lark)
     found: list[Diagnostic] = []
     reached = -1
 
@@ -68,6 +67,20 @@ def all_errors(text: str, path: str, lark: Lark, start: str) -> list[Diagnostic]
     for each in found:
         first.setdefault((each.line, each.column), each)
     return list(first.values())
+
+
+def parse_error(
+    error: UnexpectedInput, text: str, path: str, lark: Lark
+) -> tuple[Diagnostic, frozenset[str]]:
+    """The one error of a text that is too short to go on after it, and what could have come."""
+    at = spot(error, text, _words(lark))
+    return _diagnostic(at, path), at.accepts
+
+
+def _words(lark: Lark) -> dict[str, str]:
+    """The terminals of a grammar in the words of the language."""
+    words = {t.name: _word(t.name, t.pattern.value, t.pattern.type) for t in lark.terminals}
+    return {**words, "$END": ""}
 
 
 def too_deep(text: str, path: str) -> list[Diagnostic]:

@@ -14,7 +14,7 @@ from pvhspec.diagnostics import code
 from pvhspec.syntax.forms import FORMS, ITEM_WORDS, MANIFEST_WORDS
 from pvhspec.syntax.spot import Spot
 
-__all__ = ["Mistake", "mistake"]
+__all__ = ["GENERAL", "Mistake", "mistake"]
 
 UNEXPECTED = code("PVH101", "The text does not follow the grammar here.")
 UNCLOSED = code("PVH110", "A bracket is opened and not closed.")
@@ -40,6 +40,9 @@ ORDER = code("PVH129", "The parts of a clause are in the wrong order.")
 SEPARATOR = code("PVH130", "A separator stands where nothing separates.")
 ARM = code("PVH131", "An arm of a `match` is not written `pattern -> { … }`.")
 MISSING = code("PVH132", "One certain word or sign is missing.")
+
+# What is said where nothing better is known.
+GENERAL = frozenset({UNEXPECTED, NO_MODULE_LINE, KEYWORD, SEPARATOR, MISSING})
 
 _FOREIGN = {
     "&&": "and",
