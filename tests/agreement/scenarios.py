@@ -85,15 +85,15 @@ SCENARIOS = [
         cells=(*DOM1, ("channel", (1, 5), (UNBOUND, 2))), outs={"local_port": 1},
     ),
     Scenario(
-        "a timer of vCPU 0", "EVTCHNOP_bind_virq", {"virq_number": 0, "vcpu": 0}, codes(0, 12),
+        "a timer of vCPU 0", "EVTCHNOP_bind_virq", {"virq": 0, "vcpu": 0}, codes(0, 12),
         outs={"port": 1}, after=(("channel", (0, 1), (VIRQ, 0)), ("notify", (0, 1), 0)),
     ),
     Scenario(
-        "bound already", "EVTCHNOP_bind_virq", {"virq_number": 3, "vcpu": 0}, codes(17, 12),
+        "bound already", "EVTCHNOP_bind_virq", {"virq": 3, "vcpu": 0}, codes(17, 12),
         cells=(("channel", (0, 9), (VIRQ, 3)),), outs={"port": 1},
     ),
     Scenario(
-        "no such virtual interrupt", "EVTCHNOP_bind_virq", {"virq_number": 24, "vcpu": 0},
+        "no such virtual interrupt", "EVTCHNOP_bind_virq", {"virq": 24, "vcpu": 0},
         codes(22), outs={"port": 1},
     ),
     Scenario(

@@ -117,8 +117,8 @@ NUMBERS: dict[str, st.SearchStrategy[int]] = {
     "port": PORTS,
     "remote_port": PORTS,
     "vcpu": st.integers(0, 2),
-    "virq_number": st.sampled_from((0, 1, 3, 23, 24)),
-    "pirq_number": st.sampled_from((0, 1, 207, 208)),
+    "virq": st.sampled_from((0, 1, 3, 23, 24)),
+    "pirq": st.sampled_from((0, 1, 207, 208)),
     "priority": st.sampled_from((0, 15, 16)),
 }
 

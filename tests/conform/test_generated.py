@@ -202,8 +202,8 @@ def test_a_violation_is_shrunk_told_and_saved(
     shutil.copytree(_data.spec_dir(), tmp_path / "spec")
     module = tmp_path / "spec" / "evtchn" / "bind.abi"
     text = module.read_text()
-    assert "when virq_number >= 24" in text
-    module.write_text(text.replace("when virq_number >= 24", "when virq_number >= 20"))
+    assert "when virq >= 24" in text
+    module.write_text(text.replace("when virq >= 24", "when virq >= 20"))
     spec = spec_in(tmp_path / "spec")
     options = Options("4.17", budget=600, seed=2, programs=1, calls=300, out=tmp_path / "out")
     assert run_generated(spec, options, Paint(False)) == 1

@@ -128,7 +128,7 @@ def test_what_a_program_needs() -> None:
 
 
 def test_a_call_may_go_over_several_lines() -> None:
-    found = compiled("EVTCHNOP_bind_virq(\n  virq_number = 3,  # global\n  vcpu = 0\n)\nhang\n")
+    found = compiled("EVTCHNOP_bind_virq(\n  virq = 3,  # global\n  vcpu = 0\n)\nhang\n")
     assert len(found.program.steps) == 2
 
 

@@ -44,7 +44,7 @@ def test_the_model_conforms_to_itself(chapter: str | None, width: int) -> None:
 def test_what_is_foretold_is_what_the_text_says(spec: Spec) -> None:
     model = Model(spec, RELEASE, MODE, width=64)
     by_name = {op.name: op for op in spec.operations}
-    bind = Ask(by_name["EVTCHNOP_bind_virq"], {"virq_number": 3, "vcpu": 0})
+    bind = Ask(by_name["EVTCHNOP_bind_virq"], {"virq": 3, "vcpu": 0})
     first = model.foretell(bind)
     assert first is not None
     assert first.code == 0

@@ -59,7 +59,7 @@ def test_every_invariant_is_proved() -> None:
         pytest.param(
             "evtchn.bind",
             "when virq_bound(caller, vcpu, q)",
-            "when virq_number < 16 and virq_bound(caller, vcpu, q)",
+            "when virq < 16 and virq_bound(caller, vcpu, q)",
             "one_port_per_virq",
             "EVTCHNOP_bind_virq",
             id="an error that misses some arguments",
