@@ -44,17 +44,21 @@ pvhspec conform --xen 4.17 --program mine.prog
 pvhspec conform --xen 4.17 --budget 60
 pvhspec conform --xen 4.17 --replay conform-1/evtchn.use.EVTCHNOP_send.no_such_port-64.prog
 pvhspec conform --target qemu-pvh --machine microvm
+pvhspec conform --target kvm --deviation tr
 """,
     )
     add = parser.add_argument
     add("--xen", action="append", default=[], metavar="IMAGE|VERSION",
         help="a Xen image, or a release Debian has; may be given again")  # fmt: skip
-    add("--target", choices=("xen", "qemu-pvh"), default="xen",
-        help="Xen with the probe as PVH dom0 (default), or QEMU's own PVH loader")  # fmt: skip
+    add("--target", choices=("xen", "qemu-pvh", "kvm"), default="xen",
+        help="Xen with the probe as PVH dom0 (default), QEMU's own PVH loader, or a small one of "
+        "ours on /dev/kvm")  # fmt: skip
     add("--machine", action="append", default=[], metavar="TYPE",
         help="for qemu-pvh: pc, q35 or microvm (default: all)")  # fmt: skip
+    add("--deviation", action="append", default=[], metavar="NAME",
+        help="for kvm: what the loader is to do wrong on purpose, or all")  # fmt: skip
     add("--every-start", action="store_true",
-        help="for qemu-pvh: all combinations of memory, vCPUs, module, command line")  # fmt: skip
+        help="also for kvm: all combinations of memory, vCPUs, module, command line")  # fmt: skip
     add("--program", action="append", default=[], metavar="FILE",
         help="your own, or the name of one included (default: all of those)")  # fmt: skip
     generated.add_options(parser)
@@ -80,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         return generated.run(args, spec, chosen)
     if args.target == "qemu-pvh":
         return _qemu(args, spec, chosen)
+    if args.target == "kvm":
+        return _kvm(args, spec, chosen)
     from pvhspec.targets import MissingTool
 
     if args.xen:
@@ -143,6 +149,19 @@ def _qemu(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
             for machine in machines
         ]
     )
+
+
+def _kvm(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
+    from pvhspec.conform import kvm_jobs
+    from pvhspec.targets import kvm, probe
+
+    kvm.check_kvm()
+    kvm.build_vmm()
+    for width in (32, 64):
+        probe.build(width)
+    programs = _programs(args) if args.program else []
+    jobs = kvm_jobs(spec, programs, deviations=args.deviation, every=args.every_start)
+    return _Session(args, spec, chosen).all([("kvm", jobs)])
 
 
 def _programs(args: argparse.Namespace) -> list[Path]:
@@ -223,10 +242,11 @@ class _Session:
             self.objects.append(target_object(target, image, outcomes, self.spec, seconds))
             return
         report = outcomes[0].report
-        if target == "xen":
-            title = f"Xen {report.release} ({image}), a PVH dom0 under QEMU"
-        else:
-            title = f"QEMU {report.release}, PVH loader, machine {image}"
+        title = {
+            "xen": f"Xen {report.release} ({image}), a PVH dom0 under QEMU",
+            "qemu-pvh": f"QEMU {report.release}, PVH loader, machine {image}",
+            "kvm": f"KVM of Linux {report.release}, a PVH loader of pvhspec's own",
+        }[target]
         if position:
             print()
         print(

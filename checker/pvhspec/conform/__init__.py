@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from pvhspec.conform.plan import Job, bundled_programs, qemu_jobs, xen_jobs
+from pvhspec.conform.plan import Job, bundled_programs, kvm_jobs, qemu_jobs, xen_jobs
 from pvhspec.conform.run import Outcome, run_job, run_jobs
 
 __all__ = [
     "Job",
     "Outcome",
     "bundled_programs",
+    "kvm_jobs",
     "qemu_jobs",
     "run_job",
     "run_jobs",

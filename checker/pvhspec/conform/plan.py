@@ -12,9 +12,10 @@ from pvhspec.diagnostics import PvhError
 from pvhspec.ir.ir import Spec
 from pvhspec.programs import Compiled, Width, compile_file
 from pvhspec.targets import Program
+from pvhspec.targets.pvh_state import DEVIATIONS, LIBERTIES
 from pvhspec.targets.starts import Start, all_starts, few_starts
 
-__all__ = ["Job", "bundled_programs", "qemu_jobs", "xen_jobs"]
+__all__ = ["Job", "bundled_programs", "kvm_jobs", "qemu_jobs", "xen_jobs"]
 
 _WIDTHS: tuple[Width, Width] = (64, 32)
 
@@ -23,8 +24,8 @@ _WIDTHS: tuple[Width, Width] = (64, 32)
 class Job:
     """One boot of one target with one program.
 
-    `target` is `xen` or `qemu-pvh`; `image` a Xen image or release, or a machine type of QEMU.
-    `start` is what a loader is given; where there is no program, it is what the job is about.
+    `target` is `xen`, `qemu-pvh` or `kvm`; `image` a Xen image or release, a machine type of QEMU,
+    or `kvm`. `start` is what a loader is given; without a program, what the job is about.
     """
 
     target: str
@@ -66,16 +67,43 @@ def qemu_jobs(
     """As `xen_jobs`, for a machine type of QEMU. Without programs it is about the entry: a few
     starts, in turn by a 64-bit and a 32-bit guest, or `every` one by both."""
     if programs:
-        return [
-            Job("qemu-pvh", machine, program, width, replace(Start(), vcpus=program.vcpus))
-            for program, width in _compiled(spec, programs)
-        ]
-    nothing = Compiled("", Program())
-    if every:
-        return [Job("qemu-pvh", machine, nothing, w, s) for s in all_starts() for w in _WIDTHS]
+        return _with_programs("qemu-pvh", machine, spec, programs)
+    return _entries("qemu-pvh", machine, every)
+
+
+def kvm_jobs(
+    spec: Spec,
+    programs: Sequence[Path],
+    *,
+    deviations: Sequence[str] = (),
+    every: bool = False,
+) -> list[Job]:
+    """As `qemu_jobs`, for KVM with a loader of our own, and what a loader may do otherwise. With
+    `deviations` only those, each by a 64-bit and a 32-bit guest; `all` is every one."""
+    if programs:
+        return _with_programs("kvm", "kvm", spec, programs)
+    if deviations:
+        names = tuple(DEVIATIONS) if "all" in deviations else deviations
+        return [_entry("kvm", "kvm", w, Start(deviation=d)) for d in names for w in _WIDTHS]
+    others = [_entry("kvm", "kvm", w, Start(deviation=d)) for d in LIBERTIES for w in _WIDTHS]
+    return _entries("kvm", "kvm", every) + others
+
+
+def _with_programs(target: str, image: str, spec: Spec, programs: Sequence[Path]) -> list[Job]:
     return [
-        Job("qemu-pvh", machine, nothing, _WIDTHS[i % 2], s) for i, s in enumerate(few_starts())
+        Job(target, image, program, width, replace(Start(), vcpus=program.vcpus))
+        for program, width in _compiled(spec, programs)
     ]
+
+
+def _entries(target: str, image: str, every: bool) -> list[Job]:
+    if every:
+        return [_entry(target, image, width, start) for start in all_starts() for width in _WIDTHS]
+    return [_entry(target, image, _WIDTHS[i % 2], s) for i, s in enumerate(few_starts())]
+
+
+def _entry(target: str, image: str, width: Width, start: Start) -> Job:
+    return Job(target, image, Compiled("", Program()), width, start)
 
 
 def _compiled(spec: Spec, programs: Sequence[Path]) -> list[tuple[Compiled, Width]]:

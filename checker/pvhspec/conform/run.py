@@ -20,7 +20,7 @@ from pvhspec.diagnostics import PvhError
 from pvhspec.ir.ir import Spec
 from pvhspec.judge import judge
 from pvhspec.report.verdict import Report, Selection
-from pvhspec.targets import Capture, TargetError, capture_qemu, capture_xen
+from pvhspec.targets import Capture, TargetError, capture_kvm, capture_qemu, capture_xen
 from pvhspec.traces import ObjectTrace
 
 __all__ = ["Outcome", "run_job", "run_jobs"]
@@ -62,17 +62,7 @@ def run_job(
     timeout: float = 30.0,
 ) -> Outcome:
     """Boot, run, judge. Raises TargetError where it cannot be run."""
-    if job.target == "xen":
-        capture = capture_xen(
-            job.image, job.program.program, width=job.width, vcpus=job.program.vcpus,
-            timeout=timeout,
-        )  # fmt: skip
-    else:
-        start = job.start
-        capture = capture_qemu(
-            job.image, job.program.program, width=job.width, memory_mib=start.memory_mib,
-            vcpus=start.vcpus, initrd=start.initrd, cmdline=start.cmdline, timeout=timeout,
-        )  # fmt: skip
+    capture = _capture(job, timeout)
     saved = _save(capture, out / f"{job.file_name}.jsonl") if out is not None else None
     began = time.monotonic()
     path = str(saved) if saved is not None else f"{job.name}, {job.width}-bit"
@@ -93,6 +83,21 @@ def run_job(
         str(saved) if saved is not None else None,
         _lines(job, capture, report),
     )
+
+
+def _capture(job: Job, timeout: float) -> Capture:
+    program, start = job.program.program, job.start
+    match job.target:
+        case "xen":
+            return capture_xen(
+                job.image, program, width=job.width, vcpus=job.program.vcpus, timeout=timeout
+            )
+        case "kvm":
+            return capture_kvm(program, width=job.width, start=start, timeout=timeout)
+    return capture_qemu(
+        job.image, program, width=job.width, memory_mib=start.memory_mib, vcpus=start.vcpus,
+        initrd=start.initrd, cmdline=start.cmdline, timeout=timeout,
+    )  # fmt: skip
 
 
 def _lines(job: Job, capture: Capture, report: Report) -> dict[int, int]:

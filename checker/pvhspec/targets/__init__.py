@@ -1,13 +1,15 @@
 """Real hypervisors: boot one with the probe guest, run a program in it, bring the trace back.
 
-`capture_xen` and `capture_qemu` run a `Program` (its steps are in `pvhspec.targets.program`) and
-return a `Capture`; `locate_xen` finds or fetches a Xen image. What goes wrong is a `TargetError`.
+`capture_xen`, `capture_qemu` and `capture_kvm` run a `Program` (its steps are in
+`pvhspec.targets.program`) and return a `Capture`; `locate_xen` finds or fetches a Xen image. What
+goes wrong is a `TargetError`.
 """
 
 from __future__ import annotations
 
 from pvhspec.targets.capture import Capture
 from pvhspec.targets.errors import BadImage, MissingTool, TargetError
+from pvhspec.targets.kvm import capture_kvm
 from pvhspec.targets.program import Program
 from pvhspec.targets.pvh_boot import MACHINES, capture_qemu
 from pvhspec.targets.xen import VERSIONS as XEN_VERSIONS
@@ -22,6 +24,7 @@ __all__ = [
     "MissingTool",
     "Program",
     "TargetError",
+    "capture_kvm",
     "capture_qemu",
     "capture_xen",
     "locate_xen",

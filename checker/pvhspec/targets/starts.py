@@ -38,7 +38,7 @@ class Start:
             f"initrd {module}",
             f"cmdline {len(self.cmdline)} B",
         ]
-        return ", ".join([*([self.deviation] if self.deviation else []), *parts])
+        return self.deviation or ", ".join(parts)
 
 
 def all_starts() -> list[Start]:
