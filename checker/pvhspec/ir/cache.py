@@ -46,7 +46,7 @@ def load_spec(folder: Path | None = None) -> tuple[Spec | None, list[Diagnostic]
 
 
 def load_sources(folder: Path | None = None) -> tuple[Sources | None, list[Diagnostic]]:
-    """The syntax trees of a specification: what it takes to ask in its words. Kept like the rest."""
+    """The syntax trees of a specification, kept likewise: what it takes to ask in its words."""
     from pvhspec.names.load import Sources, load
 
     where = folder or _data.spec_dir()

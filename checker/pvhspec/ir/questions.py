@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from pvhspec.ir.ir import Expr, Gate, Var, Version
@@ -14,7 +14,7 @@ __all__ = ["Always", "AtEvent", "CanReturn", "Place", "Question", "Reach", "Rule
 class Place:
     """The releases and modes that are asked about. `on`: one release and its point releases."""
 
-    gate: Gate = Gate()
+    gate: Gate = field(default_factory=Gate)
     on: Version | None = None
 
     def admits(self, version: Version, mode: str) -> bool:

@@ -184,6 +184,10 @@ class Search:
         """From now on no more than this."""
         self._end = min(self._end, time.monotonic() + seconds)
 
+    def core(self) -> list[Term]:
+        """Of the wishes of the last run, which had no model, some that have none together."""
+        return list(self._solver.unsat_core())
+
     def run(self, wishes: list[Term]) -> tuple[bool | None, Any]:
         """Whether there is a model, and it."""
         ground, solver = self._ground, self._solver
@@ -198,6 +202,8 @@ class Search:
             if answer == z3.unsat:
                 return False, None
             if answer != z3.sat:
+                if "interrupt" in solver.reason_unknown():
+                    raise KeyboardInterrupt  # Z3 takes Ctrl-C for itself
                 break
             model = solver.model()
             if not ground.instantiate(model) and self._given == len(ground.constraints):

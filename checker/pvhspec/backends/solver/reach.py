@@ -39,10 +39,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """`given`: cells a toolstack has set otherwise than usual."""
+    """`given`: cells a toolstack has set otherwise than usual. `at`: what was to be watched."""
 
     given: tuple[tuple[str, tuple[Any, ...], Any], ...]
     moves: tuple[Move, ...]
+    at: tuple[tuple[str, Any], ...] = ()
 
 
 Found = Execution | str | None  # an execution; why it is open; or there is none
@@ -111,6 +112,7 @@ class Chain:
         self.ground = Ground(states)
         self.boot = Boot(self.ground, usual)
         self.view: View = self.boot
+        self.watched: dict[str, Term] = {}  # what an execution is to tell the values of
         self._alone = alone
         self._steps: list[tuple[Term, list[_Alternative]]] = []
         kinds = [v.type for s in states.values() for v in s.indices]
@@ -188,12 +190,18 @@ class Chain:
         return self._execution(model)
 
     def _wishes(self) -> Iterator[Term]:
+        for term in self.watched.values():
+            if z3.is_bv(term):
+                yield term == 0
+                yield z3.ULT(term, min(4, 1 << term.size() - 1))
         frames = [m.frame for _, made in self._steps[-1:] if len(made) == 1 for m in made]
         for name, term in (x for f in frames for x in f.inputs.items()):
             if z3.is_bool(term):
                 yield term
             elif name in _PLAIN:
                 yield term == _PLAIN[name]
+                if name == "cpl":
+                    yield term == 3  # user mode, and not the rings that nobody uses
             elif not name.startswith("out.") and name != "result":
                 yield z3.ULT(term, 4)
 
@@ -210,7 +218,8 @@ class Chain:
         for which, made in self._steps:
             number = model.eval(which, model_completion=True).as_long()
             moves.append(self._move(made[number], model))
-        return Execution(self._given(model), tuple(moves))
+        at = tuple((name, _plain(model, term)) for name, term in self.watched.items())
+        return Execution(self._given(model), tuple(moves), at)
 
     def _given(self, model: Any) -> tuple[tuple[str, tuple[Any, ...], Any], ...]:
         found = {}

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from pvhspec.backends.interpreter.machine import Machine
-from pvhspec.backends.protocol import Judgement, Seen, Verdict
-from pvhspec.backends.solver.combos import alike, combos, expressions
+from pvhspec.backends.solver.combos import alike, combos
 from pvhspec.backends.solver.goals import Goal, Where, goals, specials
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
 from pvhspec.backends.solver.obligation import Search
 from pvhspec.backends.solver.parallel import Job, run_all
-from pvhspec.backends.solver.reach import Chain, Execution, Move, Step, reads_of, relevant
-from pvhspec.backends.solver.replay import seen_call, settle
+from pvhspec.backends.solver.reach import Chain, Execution, Step
 from pvhspec.backends.solver.rewrite import decide_gates, solve_equalities
+from pvhspec.backends.solver.search import Sought, broken_by, rank, run_moves, shortest
 from pvhspec.backends.solver.views import AnyState
 from pvhspec.ir.ir import Observation, Operation, Spec, State
 
-__all__ = ["Witness", "reach", "run_moves", "witness", "witnesses"]
+__all__ = ["Witness", "run_moves", "witness", "witnesses"]
 
 DEPTH = 4
 _MOST_PLACES = 12
-_AT_HAND = ((4, 14), (4, 17), (4, 20))
 
 Status = Literal["found", "never", "open"]
 
@@ -67,14 +65,8 @@ def _places(spec: Spec, clause: str) -> Iterator[Where]:
     for item in items:
         if clause in _mentioned(item):
             groups += alike(item, every)
-    best = dict.fromkeys(min(g, key=_rank) for g in groups or ([tuple(every)] if every else []))
-    yield from sorted(best, key=_rank)[:_MOST_PLACES]
-
-
-def _rank(where: Where) -> tuple[object, ...]:
-    """How far a release and mode is from what can be tried out at once."""
-    version, mode = where
-    return mode != "pvh_dom0", version not in _AT_HAND, mode != "pvh_domu", version, mode
+    best = dict.fromkeys(min(g, key=rank) for g in groups or ([tuple(every)] if every else []))
+    yield from sorted(best, key=rank)[:_MOST_PLACES]
 
 
 def _mentioned(item: Operation | Observation) -> set[str]:
@@ -92,28 +84,17 @@ def _at(
     spec: Spec, clause: str, items: list[Step], where: Where, depth: int, budget: float
 ) -> Witness:
     end = time.monotonic() + budget
-    ways = list(goals(spec, clause, items, where))
-    possible = [g for g in ways if _possible(spec, g, where, end) is not False]
+    possible = [
+        g for g in goals(spec, clause, items, where) if _possible(spec, g, where, end) is not False
+    ]
     if not possible:
         return Witness(clause, "never", where)
-    trouble = f"not reached within {depth} steps of boot"
-    for count in range(depth + 1):
-        for usual, alone in ((True, True), (True, False), (False, False)):
-            for goal in possible:
-                left = end - time.monotonic()
-                if left <= 0:
-                    return Witness(clause, "open", where, why=f"not decided in {budget:g} s")
-                found = reach(spec, goal, items, where, count, left, usual=usual, alone=alone)
-                if isinstance(found, str):
-                    trouble = found
-                elif found is not None:
-                    against = confirm(spec, clause, goal, found, where)
-                    if against:
-                        trouble = f"the interpreter does not confirm it: {against}"
-                        continue
-                    short = _shrunk(spec, clause, goal, found, where)
-                    return Witness(clause, "found", where, short, goal.violable)
-    return Witness(clause, "open", where, why=trouble)
+    ways = [Sought(g, partial(confirm, spec, clause, g, where)) for g in possible]
+    found = shortest(spec, ways, items, where, depth, end - time.monotonic())
+    if isinstance(found, str):
+        return Witness(clause, "open", where, why=found)
+    way, execution = found
+    return Witness(clause, "found", where, execution, way.goal.violable)
 
 
 class _Anywhere(Chain):
@@ -142,65 +123,14 @@ def _keep_invariants(spec: Spec, ground: Ground, view: Any, where: Where) -> Non
         ground.assume(body, Frame("", view, {}))
 
 
-def reach(
-    spec: Spec,
-    goal: Goal,
-    items: list[Step],
-    where: Where,
-    count: int,
-    budget: float,
-    *,
-    usual: bool,
-    alone: bool,
-) -> Execution | str | None:
-    """An execution of `count` steps and the goal's own."""
-    try:
-        before = relevant(spec, items, reads_of(iter(goal.reads)), expressions)
-        chain = Chain(spec.states, usual=usual, alone=alone)
-        if count and not before:
-            return None
-        for _ in range(count):
-            chain.extend(before)
-        goal.ask(chain)
-        return chain.find(budget)
-    except Unsupported as what:
-        return str(what)
-
-
 # ---- the interpreter's word --------------------------------------------------------------------
 
 
-class _Table(dict[tuple[int, ...], Any]):
-    """A map field of an event: what it does not list is false or 0."""
-
-    def get(self, index: Any, default: Any = None) -> Any:
-        return super().get(index, False)
-
-
-def _seen(spec: Spec, move: Move, seq: int) -> Seen:
-    if isinstance(move.item, Operation):
-        op = next(o for o in spec.operations if o.id == move.item.id)
-        return seen_call(spec, op, dict(move.inputs), move.code or 0, seq)
-    fields: dict[str, Any] = {"caller": 0, "current": 0, "width": 64, "cpl": 0}
-    for name, kinds, _ in spec.events[move.item.event].fields:
-        fields[name] = _Table() if kinds else 0
-    fields.update(move.inputs)
-    fields.update((name, _Table(table)) for name, table in move.maps)
-    return Seen(move.item.event, seq, None, fields)
-
-
-def run_moves(spec: Spec, execution: Execution, where: Where) -> list[list[Judgement]]:
-    """What the interpreter says of each step."""
-    machine = Machine(spec, *where)
-    settle(spec, machine, execution.given)
-    return [list(machine.feed(_seen(spec, m, i))) for i, m in enumerate(execution.moves)]
-
-
-def confirm(spec: Spec, clause: str, goal: Goal, execution: Execution, where: Where) -> str:
+def confirm(spec: Spec, clause: str, goal: Goal, where: Where, execution: Execution) -> str:
     """What the interpreter has against an execution; empty if it agrees."""
     told = run_moves(spec, execution, where)
     for number, judgements in enumerate(told):
-        broken = [j.clause for j in judgements if j.verdict is Verdict.VIOLATES]
+        broken = broken_by(judgements)
         wanted = goal.violable and number == len(told) - 1
         if wanted and clause in broken:
             continue
@@ -214,16 +144,6 @@ def confirm(spec: Spec, clause: str, goal: Goal, execution: Execution, where: Wh
     if not any(j.clause == clause for j in told[-1]):
         return f"{clause} is not spoken of"
     return ""
-
-
-def _shrunk(spec: Spec, clause: str, goal: Goal, execution: Execution, where: Where) -> Execution:
-    """The same with what a toolstack has to set alone."""
-    cells = list(execution.given)
-    for cell in execution.given:
-        fewer = replace(execution, given=tuple(c for c in cells if c is not cell))
-        if not confirm(spec, clause, goal, fewer, where):
-            cells.remove(cell)
-    return replace(execution, given=tuple(cells))
 
 
 # ---- all of them -------------------------------------------------------------------------------

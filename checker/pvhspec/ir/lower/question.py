@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -69,10 +70,8 @@ class Lexicon:
             return None, errors
         report = Reporter({PATH: text.split("\n")})
         made: Question | None = None
-        try:
+        with suppress(Stop):
             made = _Asked(self, parsed, report).question()
-        except Stop:
-            pass
         return (None if report.errors else made), report.errors
 
     # ---- what there is to name, for completion -------------------------------------------------
