@@ -97,7 +97,9 @@ class Binder:
         for event in events:
             if event.kind in ("mem", "hypercall_page"):
                 view = event.get("view") or "guest"
-                self._memory[view].add(event.get("gpa"), event.get("bytes"))
+                # A new one: events that were given out keep what was known at their time.
+                more = self._memory[view].extended(event.get("gpa"), event.get("bytes"))
+                self._memory[view] = more
             if event.kind != "mem":
                 yield self._one(event)
 

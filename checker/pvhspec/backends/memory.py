@@ -32,6 +32,13 @@ class MemoryImage:
         self._starts = [s for s, _ in kept]
         self._pieces = [p for _, p in kept]
 
+    def extended(self, address: int | None, raw: bytes | None) -> MemoryImage:
+        """Another image with one more piece; this one stays as it is."""
+        other = MemoryImage()
+        other._starts, other._pieces = list(self._starts), list(self._pieces)
+        other.add(address, raw)
+        return other
+
     def read(self, address: int, size: int) -> bytes | None:
         """`size` bytes, None if any of them was not recorded."""
         found = b""

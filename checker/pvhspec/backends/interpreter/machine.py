@@ -6,8 +6,9 @@ Obvious before fast: every other backend must agree with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
 
 from pvhspec.backends.interpreter.blame import Blame, related
 from pvhspec.backends.interpreter.compiled import Compiled
@@ -17,12 +18,15 @@ from pvhspec.backends.interpreter.obligation import Debts
 from pvhspec.backends.interpreter.observation import MOST_OPEN, Requirement, Watcher
 from pvhspec.backends.interpreter.operation import Outcome, Stepper
 from pvhspec.backends.interpreter.path import Explored, Path, explore
+from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.backends.protocol import Call, Finding, Judgement, Seen, Verdict
 from pvhspec.ir.ir import Operation, Spec, Update
 from pvhspec.names.gates import Version
 
-__all__ = ["Machine"]
+__all__ = ["Look", "Machine"]
+
+Look: TypeAlias = Callable[[Store], Explored]  # a part of a step, which can be looked at again
 
 
 class Machine:
@@ -64,20 +68,32 @@ class Machine:
 
     def forget(self) -> None:
         """Events may be missing here: nothing that could have changed is known any more."""
-        for name, state in self.spec.states.items():
-            if not state.given:
-                self.store.lose(name)
+        self._lost(name for name, state in self.spec.states.items() if not state.given)
         self._debts.forget()
 
     def open_debts(self) -> list[tuple[str, int]]:
         """Obligations that were still open at the end: clause, and the event that opened it."""
         return self._debts.open()
 
+    def _looked(self, seen: Seen, clause: str | None, look: Look, found: Explored) -> None:
+        """Whatever hangs on the state is told here before it counts, for those who keep a record:
+        a call, what an event changes, and what a clause requires of it."""
+
+    def _lost(self, states: Iterable[str]) -> None:
+        """Nothing is known of these states any more."""
+        for state in states:
+            self.store.lose(state)
+
     # ---- hypercalls ----------------------------------------------------------------------------
 
     def _call(self, seen: Seen, call: Call) -> Iterator[Judgement]:
         op, stepper = call.operation, self._compiled.stepper(call.operation)
-        found = explore(self.store, seen.fields, lambda p: stepper.step(p, call))
+
+        def run(store: Store) -> Explored:
+            return explore(store, seen.fields, lambda p: stepper.step(p, call))
+
+        found = run(self.store)
+        self._looked(seen, None, run, found)
         self._blame.called(seen.seq, op, call.ret is None or not -4096 < call.ret < 0)
         if found.overflow:
             self._lose(op)
@@ -144,13 +160,10 @@ class Machine:
         self._lose_all((*op.updates, *op.always))
 
     def _lose_all(self, updates: tuple[Update, ...]) -> None:
-        for target in {u.target for u in updates}:
-            if not target.startswith("out."):
-                self.store.lose(target)
+        self._lost({u.target for u in updates if not u.target.startswith("out.")})
 
     def _disturb(self, op: Operation) -> None:
-        for state in self.spec.states if "*" in op.disturbs else op.disturbs:
-            self.store.lose(state)
+        self._lost(self.spec.states if "*" in op.disturbs else op.disturbs)
 
     def _frame(self, seen: Seen, call: Call, outcomes: list[Outcome]) -> Iterator[Judgement]:
         """The caller's memory: only what the operation writes may have changed."""
@@ -201,12 +214,18 @@ class Machine:
                 continue
             yield self._required(seen, requirement)
         if applies is None:
-            for target in {u.target for u in watcher.block.updates}:
-                self.store.lose(target)
+            self._lost({u.target for u in watcher.block.updates})
             return
         for clause in watcher.undefined:
             yield Judgement(clause, Verdict.CONFORMS, seen.seq, seen.origin)
-        watcher.write(self.store, seen.fields, seen.seq)
+        if not watcher.block.updates:
+            return
+        found = watcher.changes(self.store, seen.fields)
+        self._looked(seen, None, lambda store: watcher.changes(store, seen.fields), found)
+        if found.overflow:
+            self._lost({u.target for u in watcher.block.updates})
+        else:
+            self._take_over(found, seen.seq)
 
     def _required(self, seen: Seen, requirement: Requirement) -> Judgement:
         worst = Judgement(requirement.clause, Verdict.CONFORMS, seen.seq, seen.origin)
@@ -216,6 +235,8 @@ class Machine:
             return left_open <= MOST_OPEN
 
         for instance in requirement.instances(self.store, seen.fields, thorough):
+            look = partial(requirement.rerun, inputs=seen.fields, instance=instance)
+            self._looked(seen, requirement.clause, look, instance.explored)
             if not instance.certain and instance.possible:
                 left_open += 1
             if not instance.possible:

@@ -122,9 +122,9 @@ class Requirement:
                 return False
         return self._test(shared) is True and not shared.arity
 
-    def rerun(self, store: Store, inputs: Mapping[str, Any], instance: Instance) -> None:
-        """Judge an instance once more, for what it reads."""
-        explore(store, inputs, partial(self._run, instance.values))
+    def rerun(self, store: Store, inputs: Mapping[str, Any], instance: Instance) -> Explored:
+        """Judge an instance once more: for what it reads, or in another state."""
+        return explore(store, inputs, partial(self._run, instance.values), MOST_WAYS)
 
     def _values(self, scratch: Path, depth: int) -> Iterator[dict[str, Any]]:
         if depth == len(self._plans):
@@ -229,17 +229,9 @@ class Watcher:
         answers = {holds for _, holds in found.ways}
         return answers.pop() if len(answers) == 1 and not found.overflow else None
 
-    def write(self, store: Store, inputs: dict[str, Any], seq: int) -> None:
-        """What the event changes."""
-        if not self.block.updates:
-            return
-        found = explore(store, inputs, self._writer.run)
-        if found.overflow:
-            for target in {u.target for u in self.block.updates}:
-                store.lose(target)
-            return
-        store.merge([p.outcome() for p, _ in found.ways], seq)
-        store.blur(p for p, _ in found.ways)
+    def changes(self, store: Store, inputs: Mapping[str, Any]) -> Explored:
+        """What the event changes, in each way it may have gone."""
+        return explore(store, inputs, self._writer.run)
 
 
 def _gate_open(block: Observation, compiler: Compiler) -> bool:

@@ -12,6 +12,8 @@ from pvhspec.ir.ir import State
 __all__ = ["Cell", "Drift", "Store"]
 
 Cell: TypeAlias = tuple[str, tuple[Any, ...]]
+Smears: TypeAlias = dict[str, list[tuple[tuple[Any, ...], Any]]]
+Saved: TypeAlias = tuple[dict[str, dict[tuple[Any, ...], Any]], Smears, set[str]]
 
 _MOST_VALUES = 8  # a cell that may have more values is unknown
 
@@ -55,7 +57,7 @@ class Store:
         self._drift_reads = drift_reads
         self._settle = settle
         self._cells: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in states}
-        self._smears: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
+        self._smears: Smears = {}
         self._lost: set[str] = set()
         self.changes = dict.fromkeys(states, 0)  # how often a state has changed
         self._drifts_now: dict[Cell, bool] = {}
@@ -131,6 +133,24 @@ class Store:
         self._cells[state].clear()
         self._smears.pop(state, None)
         self._lost.add(state)
+
+    def saved(self) -> Saved:
+        """All that is known, to come back to."""
+        cells = {state: dict(cells) for state, cells in self._cells.items()}
+        return cells, {s: list(found) for s, found in self._smears.items()}, set(self._lost)
+
+    def restore(self, saved: Saved) -> None:
+        """Know again what was known then, and no more."""
+        cells, smears, lost = saved
+        self._cells = {state: dict(found) for state, found in cells.items()}
+        self._smears = {s: list(found) for s, found in smears.items()}
+        self._lost = set(lost)
+        for state in self._states:
+            self._changed(state)
+
+    def is_vague(self, state: str) -> bool:
+        """Whether something is not known of cells that were not touched."""
+        return state in self._lost or state in self._smears
 
     def _changed(self, state: str) -> None:
         """Forget which cells drift, if that hangs on this state."""
