@@ -20,7 +20,7 @@ from pvhspec.syntax.parse import parse_manifest, parse_module
 from pvhspec.traces import FORMATS, Trace
 from pvhspec.traces.decode import decode_event
 from pvhspec.traces.encode import encode_event
-from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCS
+from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCS, hvmctx
 from tests.traces.xentrace_files import some_file
 
 __all__ = ["TARGETS", "Target", "Wrong"]
@@ -150,6 +150,11 @@ def _consoles() -> Sequence[bytes]:
 
 
 @cache
+def _paused() -> Sequence[bytes]:
+    return [hvmctx(vcpus=2).encode(), hvmctx(efer=0xD01).encode()]
+
+
+@cache
 def _modules() -> Sequence[bytes]:
     folders = (_data.spec_dir(), _data.grammar_dir())
     return [
@@ -177,6 +182,10 @@ def _reader(
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
+        _reader("small-vmm", _files("raw/entry-injected-*.jsonl", "foreign/vmmq.jsonl"), 5),
+        _reader("kept-steps", _files("raw/xen-*.jsonl"), 5),
+        _reader("debugcon", _files("raw/*.debugcon.bin"), 2, text=False, whole=True),
+        _reader("hvmctx", _paused, 5),
         _reader("jsonl", _files("real/*.jsonl")),
         _reader("qemu-gdbstub", _files("raw/entry-*.json"), whole=True),
         _reader("singlestep", _files(f"foreign/{SINGLESTEP}.gz")),

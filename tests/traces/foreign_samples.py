@@ -42,3 +42,44 @@ CRASH = """\
 (XEN) fsb: 0000000000000000   gsb: 0000000000000000   gss: 0000000000000000
 (XEN) ds: 0010   es: 0010   fs: 0000   gs: 0000   ss: 0010   cs: 0008
 """
+
+
+def _number(value: int, width: int, digits: int) -> str:
+    """What `%#W.Dx` of printf gives."""
+    return f"{'0x' if value else ''}{value:0{digits}x}".rjust(width)
+
+
+def hvmctx(dom: int = 3, vcpus: int = 1, **registers: int) -> str:
+    """What xen-hvmctx prints of a PVH domain that has not run, with other values in some registers;
+    made up here after its source, never captured."""
+    names = "rax rbx rcx rdx rbp rsi rdi rsp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags"
+    values = dict.fromkeys((*names.split(), *(f"{k}r{n}" for k in "cd" for n in range(8))), 0)
+    values |= {"rbx": 0x119000, "rip": 0x100020, "rflags": 2, "cr0": 0x11, "dr6": 0xFFFF0FF0}
+    values |= {"dr7": 0x400, **registers}
+    pairs = (
+        "rax rbx,rcx rdx,rbp rsi,rdi rsp,r8 r9,r10 r11,r12 r13,r14 r15,rip rflags,cr0 cr2,cr3 cr4"
+    )
+    rows = [pair.split() for pair in f"{pairs},dr0 dr1,dr2 dr3,dr6 dr7".split(",")]
+    out = [f"HVM save record for domain {dom}", "Entry 0: type 1 instance 0, length 24"]
+    out += ["     Header: magic 0x54381286, version 2", "             Xen changeset 0"]
+    for vcpu in range(vcpus):
+        out.append(f"Entry {1 + vcpu}: type 2 instance {vcpu}, length 1032")
+        for first, second in rows:
+            lead = "    CPU:" if first == "rax" else ""
+            value, other = f"0x{values[first]:016x}", f"0x{values[second]:016x}"
+            out.append(f"{lead:<11}{first:>4} {value} {second:>7} {other}")
+        for name in ("cs", "es", "ds", "fs", "gs", "ss", "tr", "ldtr"):
+            limit = 0x67 if name == "tr" else 0 if name == "ldtr" else 0xFFFFFFFF
+            attr = {"cs": 0xC9B, "tr": 0x8B, "ldtr": 0}.get(name, 0xC93)
+            digits = 4 if name in ("tr", "ldtr") else 8
+            hidden = f"({_number(0, 18, 8)} + {_number(limit, 10, digits)} / {_number(attr, 7, 4)})"
+            out.append(f"{name:>15} {_number(0, 6, 4)} {hidden}")
+        for name in ("idtr", "gdtr"):
+            out.append(f"{name:>15}        ({_number(0, 18, 8)} + {_number(0, 10, 4)})")
+        zero = _number(values.get("efer", 0), 18, 8)
+        out.append(f"    sysenter cs 0x{0:08x}  eip 0x{0:016x}  esp 0x{0:016x}")
+        out.append(f"      shadow gs {_number(0, 18, 16)}   efer {zero}")
+        out.append(f"            tsc 0x{0x1234:016x}")
+        out.append(f"          event 0x{0:08x} error 0x{0:08x}")
+    out += [f"Entry {1 + vcpus}: type 0 instance 0, length 0", ""]
+    return "\n".join(out)

@@ -17,10 +17,11 @@ from pvhspec.traces.errors import is_read_error, reason
 from pvhspec.traces.event import Event, Header, Place
 from pvhspec.traces.schema import SCHEMA
 
-__all__ = ["MAX_LINE", "ForeignReader", "TextReader", "number", "shown_file"]
+__all__ = ["MAX_LINE", "ForeignReader", "TextReader", "head_of", "number", "shown_file"]
 
 MAX_LINE = 64 << 10  # bytes of one line; what is longer is passed over
 
+_HEAD = 200  # bytes from which a reader may tell what the header says
 _CUT_LINE = "the last line is not whole; the trace ends before it"
 
 
@@ -35,6 +36,12 @@ def number(text: str, base: int = 16, bits: int = 64) -> int | None:
         return None
     value = int(text, base)
     return value if 0 <= value < 1 << bits else None
+
+
+def head_of(stream: BinaryIO) -> bytes:
+    """The first bytes, which stay unread."""
+    peek = getattr(stream, "peek", None)
+    return bytes(peek(_HEAD)[:_HEAD]) if peek is not None else b""
 
 
 class ForeignReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
@@ -12,7 +13,6 @@ from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors, recognise
 from pvhspec.traces.errors import is_read_error, reason
 from pvhspec.traces.event import Event, Header, Place
-from pvhspec.traces.reader import JsonLinesReader
 
 __all__ = ["FORMATS", "Format", "Trace", "open_trace"]
 
@@ -37,51 +37,18 @@ class Trace(Protocol):
 
 
 class Format(NamedTuple):
-    """One format: its name for `--from`, a sentence, how it is recognised, how it is read."""
+    """One format: its name for `--from`, a sentence, how it is recognised, what reads it."""
 
     name: str
     about: str
     recognise: Callable[[bytes], bool]
-    read: Callable[[BinaryIO, str], Trace]
+    reader: str
 
-
-# Readers of foreign formats are imported when needed: most files are pvhspec's own.
-
-
-def _read_gdbstub_json(stream: BinaryIO, path: str) -> Trace:
-    from pvhspec.traces.qemu_gdbstub import read_gdbstub_json
-
-    return read_gdbstub_json(stream, path)
-
-
-def _read_xentrace(stream: BinaryIO, path: str) -> Trace:
-    from pvhspec.traces.xentrace import XentraceReader
-
-    return XentraceReader(stream, path)
-
-
-def _read_singlestep(stream: BinaryIO, path: str) -> Trace:
-    from pvhspec.traces.singlestep import SinglestepReader
-
-    return SinglestepReader(stream, path)
-
-
-def _read_kvm_text(stream: BinaryIO, path: str) -> Trace:
-    from pvhspec.traces.kvm_text import KvmTextReader
-
-    return KvmTextReader(stream, path)
-
-
-def _read_qemu_trace(stream: BinaryIO, path: str) -> Trace:
-    from pvhspec.traces.qemu_trace import QemuTraceReader
-
-    return QemuTraceReader(stream, path)
-
-
-def _read_console(stream: BinaryIO, path: str) -> Trace:
-    from pvhspec.traces.console import ConsoleReader
-
-    return ConsoleReader(stream, path)
+    def read(self, stream: BinaryIO, path: str) -> Trace:
+        """The trace in a stream; its reader is imported now: most files are our own."""
+        module, _, name = self.reader.partition(".")
+        made = getattr(import_module(f"pvhspec.traces.{module}"), name)
+        return cast(Trace, made(stream, path))
 
 
 # The first that recognises a file reads it: a console may hold anything, and comes last.
@@ -89,14 +56,58 @@ FORMATS: dict[str, Format] = {
     f.name: f
     for f in (
         Format(
-            "qemu-gdbstub", "entry state as JSON", recognise.is_gdbstub_json, _read_gdbstub_json
+            "qemu-gdbstub",
+            "entry state as JSON",
+            recognise.is_gdbstub_json,
+            "qemu_gdbstub.read_gdbstub_json",
         ),
-        Format("jsonl", "pvhspec's own JSON Lines", recognise.is_json_lines, JsonLinesReader),
-        Format("xentrace", "Xen's binary trace", recognise.is_xentrace, _read_xentrace),
-        Format("singlestep", "QEMU -d in_asm,cpu", recognise.is_singlestep, _read_singlestep),
-        Format("kvm", "ftrace, trace-cmd or perf text", recognise.is_kvm_text, _read_kvm_text),
-        Format("qemu-trace", "QEMU -trace kvm_xen_*", recognise.is_qemu_trace, _read_qemu_trace),
-        Format("console", "Xen's or a guest's console", recognise.is_console, _read_console),
+        Format(
+            "small-vmm",
+            "a small VMM on KVM, JSON",
+            recognise.is_small_vmm,
+            "json_logs.SmallVmmReader",
+        ),
+        Format(
+            "kept-steps",
+            "a kept single-step log, JSON",
+            recognise.is_kept_steps,
+            "json_logs.KeptStepsReader",
+        ),
+        Format(
+            "jsonl", "pvhspec's own JSON Lines", recognise.is_json_lines, "reader.JsonLinesReader"
+        ),
+        Format("xentrace", "Xen's binary trace", recognise.is_xentrace, "xentrace.XentraceReader"),
+        Format(
+            "debugcon",
+            "a guest's dump by port 0x402",
+            recognise.is_debugcon,
+            "debugcon.DebugconReader",
+        ),
+        Format("hvmctx", "xen-hvmctx", recognise.is_hvmctx, "hvmctx.HvmctxReader"),
+        Format(
+            "hvmctx-entry",
+            "xen-hvmctx of a domain that never ran",
+            recognise.said_only,
+            "hvmctx.HvmctxEntryReader",
+        ),
+        Format(
+            "singlestep",
+            "QEMU -d in_asm,cpu",
+            recognise.is_singlestep,
+            "singlestep.SinglestepReader",
+        ),
+        Format(
+            "kvm", "ftrace, trace-cmd or perf text", recognise.is_kvm_text, "kvm_text.KvmTextReader"
+        ),
+        Format(
+            "qemu-trace",
+            "QEMU -trace kvm_xen_*",
+            recognise.is_qemu_trace,
+            "qemu_trace.QemuTraceReader",
+        ),
+        Format(
+            "console", "Xen's or a guest's console", recognise.is_console, "console.ConsoleReader"
+        ),
     )
 }
 

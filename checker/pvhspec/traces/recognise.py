@@ -6,12 +6,17 @@ import re
 
 __all__ = [
     "is_console",
+    "is_debugcon",
     "is_gdbstub_json",
+    "is_hvmctx",
     "is_json_lines",
+    "is_kept_steps",
     "is_kvm_text",
     "is_qemu_trace",
     "is_singlestep",
+    "is_small_vmm",
     "is_xentrace",
+    "said_only",
 ]
 
 
@@ -23,6 +28,26 @@ def is_json_lines(head: bytes) -> bool:
 def is_gdbstub_json(head: bytes) -> bool:
     """An entry state that was taken through QEMU's debugger stub."""
     return b'"source"' in head[:64] and b'"qemu-gdbstub"' in head[:64]
+
+
+def is_small_vmm(head: bytes) -> bool:
+    """What the small VMM wrote: it begins with what KVM can do."""
+    return head.startswith(b'{"ev":"cap",')
+
+
+def is_kept_steps(head: bytes) -> bool:
+    """What was kept of a single-step log."""
+    return head.startswith(b'{"seq":') and b'"src": "qemu-tcg-log"' in head[:64]
+
+
+def is_debugcon(head: bytes) -> bool:
+    """Port 0x402 from the machine's start on: the firmware speaks first."""
+    return head.startswith(b"SeaBIOS (version ")
+
+
+def is_hvmctx(head: bytes) -> bool:
+    """What `xen-hvmctx` prints."""
+    return head.startswith(b"HVM save record for domain ")
 
 
 def is_xentrace(head: bytes) -> bool:
@@ -58,3 +83,8 @@ def is_console(head: bytes) -> bool:
     """What Xen, or a guest of it, prints."""
     lines = rb"(?m)^(?:\(XEN\) |\(d\d+\) |\[ +\d+\.\d{6}\] |Solo5: Xen )"
     return bool(re.search(lines, head)) and b"\0" not in head
+
+
+def said_only(head: bytes) -> bool:
+    """What content cannot tell: somebody has to say it."""
+    return False

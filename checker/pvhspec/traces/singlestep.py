@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from pvhspec.traces.event import Event
-from pvhspec.traces.foreign import TextReader
+from pvhspec.traces.foreign import TextReader, head_of
 from pvhspec.traces.registers import registers_of
 
 __all__ = ["SinglestepReader"]
@@ -51,7 +51,7 @@ class SinglestepReader(TextReader):
     def __init__(self, stream: BinaryIO, path: str) -> None:
         # QEMU logs from its start on, unless somebody turned logging on later: then the first
         # line is neither the first VMRUN nor the processor's reset.
-        head = _head(stream)
+        head = head_of(stream)
         begins = head.startswith(b"vmrun!") or b"IN: \n0xfffffff0:" in head[:80]
         known = {
             "hypervisor": {"name": "xen"},
@@ -171,9 +171,3 @@ class SinglestepReader(TextReader):
             fields["fault"] = False if after is not None else None
         fields = {name: value for name, value in fields.items() if value is not None}
         return self.event(kind, fields, call.at, None, self._vcpu(vmcb))
-
-
-def _head(stream: BinaryIO) -> bytes:
-    """The first bytes, which stay unread."""
-    peek = getattr(stream, "peek", None)
-    return bytes(peek(80)[:80]) if peek is not None else b""

@@ -1,22 +1,22 @@
 """Makes ../real from the captures in this folder: `python traces/corpus/raw/convert.py [OUT]`.
 
-QEMU's entry states are read by pvhspec itself. The other two formats were one-off tools' own, and
-what they mean is written down here and nowhere else.
+All of them are read by pvhspec itself. What their tools did not write down is said here, and the
+guest's dump is put together with the log of its calls.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pvhspec.traces import ObjectTrace, Trace, TraceWriter, open_trace
+from pvhspec.traces.encode import encode_event
+from pvhspec.traces.registers import packed_attributes
 
 RAW = Path(__file__).parent
-SEGMENTS = ("cs", "ds", "es", "ss", "fs", "gs", "ldt", "tr")
 XEN = "xen-4.17-dom0-pvh-18-hypercalls"
 
 
@@ -39,39 +39,12 @@ def memory(view: str, address: int, content: str, what: str) -> dict[str, Any]:
     return {"kind": "mem", "view": view, "gpa": address, "bytes": content, "what": what}
 
 
-def attributes(flags: int) -> int:
-    """From QEMU's flags, the second word of a descriptor, to the packed form."""
-    return flags >> 8 & 0xFF | flags >> 12 & 0xF00
-
-
 def kvm_entry(path: Path) -> Trace:
-    """A small VMM's own JSON: KVM_GET_SREGS and KVM_GET_REGS before the vCPU first ran."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    state = next(line for line in lines if line["ev"] == "kvm_state")
-    low = {f"e{r}": state[f"r{r}"] for r in ["ax", "bx", "cx", "dx", "si", "di", "bp", "sp"]}
-    registers = low | {"eip": state["rip"], "eflags": state["rflags"]}
-    registers |= {r: state[r] for r in ("cr0", "cr3", "cr4", "efer")}
-    segments = {}
-    for name in SEGMENTS:
-        s = state[name]
-        attr = s["type"] | s["s"] << 4 | s["dpl"] << 5 | s["p"] << 7
-        attr |= s["avl"] << 8 | s["l"] << 9 | s["db"] << 10 | s["g"] << 11
-        segment = {"sel": s["selector"], "base": s["base"], "limit": s["limit"], "attr": attr}
-        segments["ldtr" if name == "ldt" else name] = segment
-    tables = {f"{t}r": dict(zip(("base", "limit"), state[t], strict=True)) for t in ("gdt", "idt")}
-    (memmap,) = struct.unpack_from("<Q", bytes.fromhex(state["start_info"]), 0x28)
+    """Entry states of a small VMM, with what its file does not say."""
     tool = "a small VMM of this project, which sets the state itself"
-    entry = {"kind": "entry", "vcpu": 0, "view": "hw", "regs": registers, "segs": segments}
-    return ObjectTrace(
-        header("ioctl", tool, path.name, "kvm 6.12", "pvh_boot"),
-        [
-            memory("hw", int(state["rbx"], 16), state["start_info"], "start_info"),
-            memory("hw", memmap, state["memmap"], "memmap"),
-            entry | tables,
-            {"kind": "end", "reason": "shutdown"},
-        ],
-        path.name,
-    )
+    events = (encode_event(event._replace(origin=None)) for event in open_trace(path))
+    known = header("ioctl", tool, path.name, "kvm 6.12", "pvh_boot")
+    return ObjectTrace(known, events, path.name)
 
 
 def xen_calls(path: Path) -> Trace:
@@ -113,7 +86,7 @@ def xen_calls(path: Path) -> Trace:
                 segments = {}
                 for name, s in line["segs"].items():
                     register = "ldtr" if name == "LDT" else name.lower()
-                    segments[register] = {**s, "attr": attributes(int(s["attr"], 16))}
+                    segments[register] = {**s, "attr": packed_attributes(int(s["attr"], 16))}
                 yield {"kind": "entry", "dom": 0, "vcpu": 0, "origin": origin, "view": "hw",
                        "regs": registers, "segs": segments}  # fmt: skip
             elif line["kind"] == "hypercall":
