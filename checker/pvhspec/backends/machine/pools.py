@@ -73,6 +73,10 @@ class Bundles:
         """The indices of the cells of a state that hold a value, or a variant of an enum."""
         return list(self._held.get((state, variant), ()))
 
+    def not_zero(self, state: str) -> list[tuple[int, ...]]:
+        """The indices of the cells of a state that hold anything but zero, or the first variant."""
+        return [i for (s, value), held in self._held.items() if s == state and value for i in held]
+
     def payload(self, key: tuple[str, int, int], random: Random) -> int | None:
         """What some cell of a variant carries or has carried."""
         table = self._payloads.get(key)

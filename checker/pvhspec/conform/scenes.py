@@ -1,0 +1,181 @@
+"""Scenes: what does not come about by chance, or has to be looked for all over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pvhspec.backends.machine.model import Ask
+from pvhspec.conform.writer import SELF, Writer
+from pvhspec.ir.ir import Op, Operation, Quant
+
+__all__ = ["Scenes", "clauses_of"]
+
+_TRIES = 30  # calls drawn for a clause that nothing has shown yet
+_LOOKED_AT = 24  # ports whose status is asked for at once, at most
+
+
+def clauses_of(op: Operation) -> Iterator[str]:
+    """The clauses that a call of an operation can be foretold to show."""
+    yield op.success
+    yield from (e.clause for e in op.errors if e.when is not None)
+    yield from (u.clause for u in (*op.updates, *op.always))
+
+
+class Scenes:
+    """Steps in a row that make one thing happen."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer, self.random, self.model = writer, writer.random, writer.model
+        self._in_vain: Counter[str] = Counter()
+        self._about: dict[str, list[Operation]] = {}
+        for op in writer.operations:
+            for clause in dict.fromkeys(clauses_of(op)):
+                self._about.setdefault(clause, []).append(op)
+        self.takers = [o for o in writer.operations if o.choices]
+
+    def aim(self, only: tuple[Operation, ...] = ()) -> None:
+        """A try at each clause that nothing has shown yet; by these operations only, if given."""
+        writer = self.writer
+        for clause, operations in self._about.items():
+            in_vain = self._in_vain[clause]
+            if writer.counts[clause] or (in_vain and self.random.random() * in_vain > 1):
+                continue
+            op = self.random.choice(operations)
+            if only and op not in only:
+                continue
+            self._in_vain[clause] += 2
+            sweeping = any(u.binders for u in op.updates)
+            for _ in range(_TRIES // 5 if sweeping else _TRIES):
+                ask = writer.drawer.call(op)
+                told = self.model.foretell(ask)
+                if told is not None and clause in told.clauses and (op.modelled or told.code):
+                    writer.drawer.take(told)
+                    writer.emit(ask, told)
+                    writer.touched(told)
+                    break
+
+    def audit(self) -> None:
+        """What Xen says of every port in use, and of some that are not; and all shared words."""
+        open_ = self.writer.open_ports()
+        if len(open_) > _LOOKED_AT:
+            open_ = sorted(self.random.sample(open_, _LOOKED_AT))
+        top = self.model.cell("valid_ports", 0)
+        beside = {self.random.randrange(1, 12), top - 1, top}
+        for port in sorted({*open_, *beside}):
+            self.writer.status(port)
+        self.writer.snapshot()
+
+    def clear(self) -> None:
+        """Close all ports, and clear the words."""
+        writer = self.writer
+        reset = writer.named("EVTCHNOP_reset")
+        if reset is not None:
+            writer.ask(Ask(reset, {"dom": SELF}))
+        writer.slots.clear()
+        held = writer.drawer.pools.bundles
+        for name in ("evtchn_pending", "evtchn_mask"):
+            ports = sorted({i[1] for i in held.holding(name, True) if i[0] == 0})
+            for word in dict.fromkeys(p // writer.layout for p in ports):
+                writer.store("evtchn_mask" if name == "evtchn_mask" else "evtchn_pending",
+                             word, "set", 0)  # fmt: skip
+        for vcpu in range(writer.plan.vcpus):
+            writer.store("evtchn_pending_sel", vcpu, "set", 0)
+            writer.store("evtchn_upcall_pending", vcpu, "set", 0)
+        self.audit()
+
+    # ---- as many as there can be -------------------------------------------------------------
+
+    def brink(self, op: Operation) -> bool:
+        """An operation that needs a port when all that Xen keeps a record of are taken; whether it
+        came to that."""
+        top = self.model.cell("valid_ports", 0)
+        filler = self.good(self.random.choice(self.takers))
+        for _ in range(top + 8):
+            ask = self.good(op)
+            told = self.model.foretell(ask)
+            if told is None or told.code:
+                return False
+            port = told.out.get(op.choices[0].var.name)
+            if port is not None and port >= top:
+                self.writer.ask(ask)
+                self.writer.touched(told)
+                return True
+            came = self.model.foretell(filler)
+            if came is None or came.code:
+                filler = self.good(self.random.choice(self.takers))
+            if self.writer.ask(filler) is None:
+                return False
+        return False
+
+    def flood(self) -> None:
+        """Ports are taken, in every way there is, until there are no more."""
+        takers = self.random.sample(self.takers, len(self.takers))
+        for op in takers:
+            self.brink(op)
+        limit = 1100 if not self.model.cell("shared_info_64", 0) else 200
+        for op in takers:
+            limit -= self.repeat(op, limit)
+        for op in takers * 2:
+            ask = self.writer.drawer.call(op)
+            self.writer.ask(ask)
+        self.aim(tuple(takers))
+        for _ in range(20):
+            self.writer.call(2, takers)
+        self.audit()
+
+    def pile(self) -> None:
+        """What can only be counted up is counted up until no more is taken."""
+        writer = self.writer
+        fifo = writer.named("EVTCHNOP_init_control")
+        if fifo is not None:
+            writer.ask(Ask(fifo, {"vcpu": 0, "offset": 0, "control_gfn": 0}))
+        for op in writer.operations:
+            counting = any(
+                isinstance(u.value, Op)
+                and u.value.op == "add"
+                and not any(isinstance(a, Quant) for a in u.value.args)
+                for u in op.updates
+                if not u.target.startswith("out.")
+            )
+            if counting:
+                self.repeat(op, 140)
+
+    def repeat(self, op: Operation, most: int) -> int:
+        """A call that succeeds, until it does not any more; how often it was made."""
+        ask = self.good(op)
+        for count in range(most):
+            told = self.writer.ask(ask)
+            if told is None:
+                return count
+            if told.code:
+                return count + 1
+        return most
+
+    def good(self, op: Operation) -> Ask:
+        """Arguments with which an operation succeeds, if some are found."""
+        ask = self.writer.drawer.call(op)
+        for _ in range(60):
+            told = self.model.foretell(ask)
+            if told is not None and not told.code:
+                break
+            ask = self.writer.drawer.call(op)
+        return ask
+
+    # ---- FIFO ----------------------------------------------------------------------------------
+
+    def fifo(self, calls: int, among: list[Operation]) -> None:
+        """Some calls with queues in place of words, and back to the words."""
+        writer = self.writer
+        begin = writer.named("EVTCHNOP_init_control")
+        if begin is None:
+            return
+        writer.ask(self.good(begin))
+        end = writer.calls + calls
+        while writer.calls < end:
+            told = writer.call(2, among)
+            if self.random.random() < 0.1:
+                writer.touched(told)
+        self.aim()
+        self.audit()
+        self.clear()

@@ -1,0 +1,211 @@
+"""Writing a program down while foretelling what it does: calls, stores, and looks at what is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from pvhspec.backends.machine.draw import Drawer, offered
+from pvhspec.backends.machine.model import Ask, Foretold, Model
+from pvhspec.conform.render import step_of
+from pvhspec.ir.ir import Operation, Spec, Version
+from pvhspec.programs import Layouts
+from pvhspec.targets import steps as st
+from pvhspec.targets.steps import Step
+from pvhspec.traces import Event
+
+__all__ = ["SELF", "SHARED", "STUBS", "Plan", "Width", "Writer"]
+
+Width = Literal[32, 64]
+SELF = 0x7FF0  # DOMID_SELF
+PAGE_MSR = 0x40000000
+SHARED, STUBS = 0, 0x4000  # places in the area: shared_info, and the hypercall page
+_MEMORY_OP, _ADD_TO_PHYSMAP = 12, 7
+_IRET = 23
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one boot is to be: all that a program's text hangs on."""
+
+    seed: int
+    number: int
+    width: Width
+    vcpus: int
+    calls: int
+    flood: bool
+    latch: bool
+    only: tuple[str, ...] = ()
+
+
+class Writer:
+    """The steps so far, and the model that has made them, too. `counts` says how often each clause
+    was foretold, in this program and in those before it."""
+
+    def __init__(
+        self, spec: Spec, version: Version, mode: str, plan: Plan, seen: Counter[str]
+    ) -> None:
+        self.plan = plan
+        self.random = Random(f"{plan.seed}/{plan.number}")
+        exists = {"*": False} | {f"0,{v}": True for v in range(plan.vcpus)}
+        self.model = Model(spec, version, mode, width=plan.width, given={"vcpu_exists": exists})
+        self.layouts = Layouts(spec, plan.width)
+        self.counts = Counter(seen)
+        self.start = Counter(seen)
+        self.operations = offered(self.model.spec, version, mode)
+        self.drawer = Drawer(self.model, self.random, self.counts, self.operations)
+        self.steps: list[Step] = []
+        self.calls = 0
+        self.layout: Width = plan.width  # of shared_info, as the steps so far read it
+        self.slots: dict[int, int] = {}  # port -> slot that holds it
+        self.next_slot = 0
+        self.page = False
+
+    def named(self, name: str) -> Operation | None:
+        """The operation of a name, if there is one here."""
+        return next((o for o in self.operations if o.name == name), None)
+
+    def begin(self) -> None:
+        """Shared_info where the program can see it; for some, in the caller's own layout."""
+        wide = self.plan.width == 64
+        data = SELF.to_bytes(2, "little") + bytes(22 if wide else 14)
+        frame = st.Patch(16 if wide else 12, 8 if wide else 4, st.Area(SHARED, 12))
+        buffer = st.Buffer(data, (frame,))
+        self.steps.append(st.Hypercall(_MEMORY_OP, (_ADD_TO_PHYSMAP, st.Buf(0)), (buffer,)))
+        self.calls += 1
+        self.layout = 64
+        self.steps.append(st.UseSharedInfo(st.Area(SHARED), 64))
+        if self.plan.latch:
+            self.fill_page()
+
+    # ---- calls -----------------------------------------------------------------------------
+
+    def call(self, tries: int, among: list[Operation]) -> Foretold:
+        """The call of a few that shows the rarest clause."""
+        ask, told = self.drawer.best(tries, among)
+        self.emit(ask, told)
+        return told
+
+    def ask(self, ask: Ask) -> Foretold | None:
+        """A call, if it can be foretold."""
+        told = self.model.foretell(ask)
+        if told is not None:
+            self.drawer.take(told)
+            self.emit(ask, told)
+        return told
+
+    def emit(self, ask: Ask, told: Foretold) -> None:
+        """The step of a call, and what has to follow it."""
+        step = self._step(ask, told)
+        stub = self.page and not ask.cpl and 0 <= step.nr < 128 and step.nr != _IRET
+        if stub and self.random.random() < 0.3:
+            step = st.Hypercall(step.nr, step.args, step.buffers, step.saves, "page")
+        self.steps.append(step)
+        self.calls += 1
+        self.follow_layout()
+
+    def _step(self, ask: Ask, told: Foretold) -> st.Hypercall:
+        kinds = {slot.name: slot.type.name for slot in ask.op.slots}
+        slots = {
+            name: st.Slot(self.slots[value])
+            for name, value in ask.values.items()
+            if kinds.get(name) == "Port" and value in self.slots and self.random.random() < 0.5
+        }
+        return step_of(ask, self.layouts, self._saved(ask.op, told), slots)
+
+    def _saved(self, op: Operation, told: Foretold) -> tuple[int, str, bool] | None:
+        """A slot for the port that a call is going to give."""
+        if told.code or not op.choices or self.random.random() < 0.4:
+            return None
+        port = told.out.get(op.choices[0].var.name)
+        field = next(
+            (
+                u.target
+                for u in op.updates
+                if u.target[:4] == "out." and u.value == op.choices[0].var
+            ),
+            None,
+        )
+        if port is None or field is None:
+            return None
+        slot = self.next_slot
+        self.next_slot = (slot + 1) % st.SLOTS
+        for old in [p for p, s in self.slots.items() if s == slot]:
+            del self.slots[old]
+        self.slots[port] = slot
+        return slot, field.removeprefix("out."), False
+
+    # ---- looking -----------------------------------------------------------------------------
+
+    def snapshot(self) -> None:
+        """All shared words."""
+        self.steps.append(st.Shared(self.plan.vcpus, self.layout))
+
+    def status(self, port: int) -> None:
+        """What Xen says a port is bound to."""
+        op = self.named("EVTCHNOP_status")
+        if op is not None:
+            self.ask(Ask(op, {"dom": SELF, "port": port}))
+
+    def touched(self, told: Foretold) -> None:
+        """What Xen says of the ports that a call has changed."""
+        ports = {i[1]: None for (s, i) in told.path.writes if s in ("channel", "notify")}
+        for port in list(ports)[:3]:
+            self.status(port)
+
+    def open_ports(self) -> list[int]:
+        """The ports that something is bound to."""
+        cells = self.drawer.pools.bundles.not_zero("channel")
+        return sorted(port for domain, port in cells if not domain)
+
+    # ---- stores ------------------------------------------------------------------------------
+
+    def store(
+        self, what: st.StoreWhat, index: int, op: Literal["or", "and", "set"], value: int
+    ) -> None:
+        """A store, and what it leaves in the word."""
+        width = self.layout
+        now = 0
+        if what in ("evtchn_pending", "evtchn_mask"):
+            cells = [self.model.cell(what, 0, index * width + b) for b in range(width)]
+        elif what == "evtchn_pending_sel":
+            cells = [self.model.cell(what, 0, index, b) for b in range(width)]
+        else:
+            cells = [self.model.cell(what, 0, index)]
+        for bit, cell in enumerate(cells):
+            now |= (cell is True) << bit
+        now = now | value if op == "or" else now & value if op == "and" else value
+        self.steps.append(st.Store(what, index, op, value))
+        self.happen("store", {"what": what, "index": index, "value": now, "width": width})
+        if what in ("evtchn_pending", "evtchn_mask"):
+            for bit in range(width):
+                at = (0, index * width + bit)
+                if (cells[bit] is True) != bool(now >> bit & 1):
+                    self.drawer.pools.bundles.note(what, at, bool(now >> bit & 1))
+
+    def fill_page(self) -> None:
+        """The hypercall page, which decides on the layout of shared_info, too."""
+        page = st.Area(STUBS)
+        self.steps += [
+            st.WriteMsr(PAGE_MSR, page),
+            st.Read(page, 4096, "hypercall_page"),
+            st.UseHypercallPage(page),
+        ]
+        self.page = True
+        self.happen("msr", {"op": "write", "index": PAGE_MSR, "value": 0x1000000, "fault": False,
+                            "width": self.plan.width})  # fmt: skip
+        self.follow_layout()
+
+    def happen(self, kind: str, fields: dict[str, Any]) -> None:
+        """Go on to the state after an event that is no call."""
+        event = Event(kind, 0, fields, dom=0, vcpu=0)
+        self.counts.update(self.model.happen(event))
+
+    def follow_layout(self) -> None:
+        """Read shared_info as it is laid out now."""
+        layout: Width = 64 if self.model.cell("shared_info_64", 0) else 32
+        if layout != self.layout:
+            self.layout = layout
+            self.steps.append(st.UseSharedInfo(st.Area(SHARED), layout))
