@@ -11,14 +11,17 @@ from pvhspec import _data
 from pvhspec.programs import Compiled, Layouts, Width, compile_file, compile_text, show_program
 from pvhspec.targets.program import (
     Area,
+    AwaitVcpu,
     Buf,
     Buffer,
     Cpuid,
     Hypercall,
     Patch,
+    Race,
     ReadOnly,
     Save,
     Shared,
+    Sipi,
     Slot,
     Store,
     Unreadable,
@@ -210,3 +213,41 @@ def test_a_file_that_is_no_text(tmp_path: Path, data: bytes) -> None:
     assert found is None
     assert len(errors) == 1
     assert compile_file(tmp_path / "none.prog", spec(), 64)[0] is None
+
+
+def test_a_race_and_what_comes_before_it() -> None:
+    text = """start vcpu 1
+a = EVTCHNOP_bind_ipi(vcpu = 1) -> port
+race {
+  vcpu 0 EVTCHNOP_send(port = a)
+  vcpu 1 EVTCHNOP_close(port = a)
+  vcpu 0 hypercall 17(0, 0)
+}
+"""
+    found = compiled(text)
+    assert found.vcpus == 2
+    initialise, up, wait, _, race = found.program.steps
+    assert isinstance(initialise, Hypercall)
+    assert len(initialise.buffers[0].data) == 128  # struct vcpu_hvm_context
+    assert isinstance(up, Hypercall)
+    assert up.args == (1, 1, 0)
+    assert isinstance(wait, AwaitVcpu)
+    assert isinstance(race, Race)
+    assert [len(race.first), len(race.second)] == [2, 1]
+    assert compiled("start vcpu 1 by sipi\n").program.steps == (Sipi(), AwaitVcpu())
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("race {\n  vcpu 2 EVTCHNOP_close(port = 1)\n}", "vCPUs 0 and 1 take part"),
+        ("race {\n  vcpu 0 cpuid 1\n}", "only calls are made in a race"),
+        ("race {\n  vcpu 0 EVTCHNOP_close(port = 1) cpl 3\n}", "direct, from ring 0"),
+        ("race {\n  for p in 0..1 {\n  }\n}", "no block is in a race"),
+        ("start vcpu 0", "runs already"),
+        ("race {\n  EVTCHNOP_close(port = 1)\n}", "`vcpu` expected"),
+    ],
+)
+def test_what_is_no_race(text: str, words: str) -> None:
+    _, errors = compile_text(f"{text}\n", spec(), 64)
+    assert any(words in error.message for error in errors), errors

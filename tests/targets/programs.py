@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from pvhspec.targets.program import (
     AREA_SIZE,
     SLOTS,
     Area,
+    AwaitVcpu,
     Buf,
     Buffer,
     Cpuid,
@@ -20,11 +22,13 @@ from pvhspec.targets.program import (
     Operand,
     Patch,
     Program,
+    Race,
     Read,
     ReadMsr,
     ReadOnly,
     Save,
     Shared,
+    Sipi,
     Slot,
     StartInfo,
     Step,
@@ -33,6 +37,7 @@ from pvhspec.targets.program import (
     UseHypercallPage,
     UseSharedInfo,
     UseVcpuInfo,
+    VcpuEntry,
     Window,
     Write,
     WriteMsr,
@@ -50,6 +55,7 @@ plain_operands: st.SearchStrategy[Operand] = st.one_of(
     st.builds(Unreadable, _small),
     st.builds(Area, st.integers(0, AREA_SIZE - 1), st.sampled_from((0, 12))),
     st.builds(StartInfo, _small),
+    st.builds(VcpuEntry),
 )
 
 
@@ -87,6 +93,9 @@ def hypercalls(draw: st.DrawFn) -> Hypercall:
     )
 
 
+_racing = st.lists(hypercalls().map(lambda c: replace(c, via="direct", cpl=0)), max_size=3).map(
+    tuple
+)
 steps: st.SearchStrategy[Step] = st.one_of(
     hypercalls(),
     st.builds(Cpuid, u32, u32),
@@ -108,6 +117,9 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(Window, _small, st.booleans(), _small),
     st.builds(Note, st.text(max_size=20)),
     st.builds(Hang),
+    st.builds(Sipi),
+    st.builds(AwaitVcpu),
+    st.builds(Race, _racing, _racing),
 )
 programs = st.builds(Program, st.lists(steps, max_size=8).map(tuple))
 

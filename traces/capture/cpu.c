@@ -66,18 +66,23 @@ static void map_hole(void)
     __asm__ volatile("mov %0, %%cr3" : : "r"(page_root) : "memory");
 }
 #else
+static void paging_on(void)
+{
+    word cr;
+    __asm__ volatile("mov %%cr4, %0; or $0x10, %0; mov %0, %%cr4" : "=r"(cr)); /* PSE */
+    __asm__ volatile("mov %0, %%cr3" : : "r"(page_directory) : "memory");
+    __asm__ volatile("mov %%cr0, %0; or $0x80010000, %0; mov %0, %%cr0" : "=r"(cr)); /* PG, WP */
+}
+
 /* Identity map by 4 MiB pages; one becomes the hole and, in its upper half, the alias. */
 static void map_hole(void)
 {
-    word cr;
     for (u32 i = 0; i < 1024; i++)
         page_directory[i] = i << 22 | 0x87;
     for (u32 i = 0; i < SCRATCH_SIZE / 0x1000; i++)
         alias_table[512 + i] = ((word)scratch + i * 0x1000) | 5;
     page_directory[HOLE >> 22] = (word)alias_table | 7;
-    __asm__ volatile("mov %%cr4, %0; or $0x10, %0; mov %0, %%cr4" : "=r"(cr)); /* PSE */
-    __asm__ volatile("mov %0, %%cr3" : : "r"(page_directory) : "memory");
-    __asm__ volatile("mov %%cr0, %0; or $0x80010000, %0; mov %0, %%cr0" : "=r"(cr)); /* PG, WP */
+    paging_on();
 }
 #endif
 
@@ -92,9 +97,40 @@ static u32 find_xen(void)
     return 0;
 }
 
-void cpu_start(void)
+static void use_idt(void)
 {
     struct PACKED { u16 limit; word base; } idt_register = {sizeof(idt) - 1, (word)idt};
+    __asm__ volatile("lidt %0" : : "m"(idt_register));
+}
+
+void cpu_start_other(void)
+{
+#if !__x86_64__
+    if (xen_leaves)
+        paging_on();
+#endif
+    use_idt();
+}
+
+static void pause_for(u32 rounds)
+{
+    while (rounds--)
+        __asm__ volatile("pause" : : : "memory");
+}
+
+void cpu_send_sipi(void)
+{
+    static const u32 commands[] = {0xc4500, 0xc4600 | TRAMPOLINE >> 12, 0xc4600 | TRAMPOLINE >> 12};
+    memcpy((void *)(word)TRAMPOLINE, ap_trampoline, ap_trampoline_end - ap_trampoline);
+    *(volatile u32 *)(word)(LAPIC + 0xf0) |= 0x100; /* the local APIC is on */
+    for (u32 i = 0; i < 3; i++) {
+        *(volatile u32 *)(word)(LAPIC + 0x300) = commands[i]; /* all but itself */
+        pause_for(10000);
+    }
+}
+
+void cpu_start(void)
+{
     word base = (word)&tss;
     u64 *descriptor = (u64 *)(gdt + SEL_TSS);
 
@@ -111,7 +147,7 @@ void cpu_start(void)
     __asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
     for (u32 i = 0; i < 256; i++)
         set_gate(i, i == VEC_USER_EXIT ? 3 : 0);
-    __asm__ volatile("lidt %0" : : "m"(idt_register));
+    use_idt();
 }
 
 /* Is this vector in service at the local APIC? Then it is ours to end. */
@@ -141,6 +177,7 @@ void trap(struct frame *frame)
             vector, frame->error, frame->ip, 0,
         };
         word cr2;
+        this_cpu()->log = NULL; /* what the other vCPU does now is of no interest */
         if (landing)
             attempt_failed(from_user && vector == VEC_USER_EXIT ? 0 : (int)vector + 1);
         __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));

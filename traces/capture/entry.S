@@ -132,6 +132,59 @@ entry:
 4:      hlt
         jmp 4b
 
+/* Where another vCPU begins, flat and 32 bits wide: VCPUOP_initialise puts it here, and so does the
+ * trampoline below. */
+        .text
+        .code32
+        .globl ap_entry, ap_trampoline, ap_trampoline_end
+ap_entry:
+        lgdt gdt_register
+ap_with_gdt:
+        cli
+        cld
+        mov $SEL_DATA, %eax
+        mov %eax, %ds
+        mov %eax, %es
+        mov %eax, %ss
+        mov %eax, %fs
+        mov %eax, %gs
+        ljmp $SEL_CODE32, $1f
+1:      mov $ap_stack_end, %esp
+#ifdef __x86_64__
+        mov $page_root, %eax
+        mov %eax, %cr3
+        mov %cr4, %eax
+        or $0x20, %eax                  /* PAE */
+        mov %eax, %cr4
+        mov $0xc0000080, %ecx
+        rdmsr
+        or $0x100, %eax                 /* LME */
+        wrmsr
+        mov %cr0, %eax
+        or $0x80010001, %eax            /* PG, WP, PE */
+        mov %eax, %cr0
+        ljmp $SEL_CODE64, $2f
+        .code64
+2:      mov $ap_stack_end, %esp
+#endif
+        call ap_main
+
+/* Copied to TRAMPOLINE. */
+        .code16
+ap_trampoline:
+        cli
+        mov %cs, %ax
+        mov %ax, %ds
+        lgdtl trampoline_gdt - ap_trampoline
+        mov %cr0, %eax
+        or $1, %eax
+        mov %eax, %cr0
+        ljmpl $SEL_CODE32, $ap_with_gdt
+trampoline_gdt:
+        .word gdt_end - gdt - 1
+        .long gdt
+ap_trampoline_end:
+
         .bss
         .balign 16
         .globl entry_state
@@ -141,8 +194,11 @@ table_register:
         .skip 16
         .balign 16
         .skip 0x8000
-        .globl stack_end
+        .globl stack_end, ap_stack, ap_stack_end
 stack_end:
+ap_stack:
+        .skip AP_STACK
+ap_stack_end:
         .skip 0x4000
         .globl trap_stack_end
 trap_stack_end:

@@ -8,6 +8,9 @@
 #define SEL_UCODE64 0x33
 #define SEL_TSS    0x38
 
+#define AP_STACK 0x4000
+#define TRAMPOLINE 0x8000 /* where a vCPU that is woken by SIPI begins, in real mode */
+
 #define VEC_USER_EXIT 0x81 /* int $0x81 from user mode: the user-mode call is over */
 
 /* Words of entry_state[], 32 bits each, as the entry stub fills them. =PY */

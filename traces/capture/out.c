@@ -6,6 +6,7 @@
 #define PORT_KEYBOARD 0x64
 
 u32 current_step = NO_STEP;
+struct cpu cpus[2] = {{.vcpu = 0}, {.vcpu = 1}};
 
 static inline void outb(u16 port, u8 value)
 {
@@ -19,7 +20,15 @@ static inline void outl(u16 port, u32 value)
 
 void out_bytes(const void *data, u32 length)
 {
+    struct cpu *cpu = this_cpu();
     word count = length;
+    if (cpu->log) {
+        if (length <= LOG_SIZE - cpu->used) {
+            memcpy(cpu->log + cpu->used, data, length);
+            cpu->used += length;
+        }
+        return;
+    }
     __asm__ volatile("rep outsb" : "+S"(data), "+c"(count) : "d"((u16)PORT_DEBUG) : "memory");
 }
 
@@ -33,7 +42,8 @@ static u64 tsc(void)
 void out_header(enum record type, u8 flags, u32 length)
 {
     struct record_header header = {
-        .type = type, .flags = flags, .step = current_step, .length = length, .tsc = tsc(),
+        .type = type, .flags = flags, .vcpu = this_cpu()->vcpu, .step = current_step,
+        .length = length, .tsc = tsc(),
     };
     out_bytes(&header, sizeof(header));
 }
@@ -103,6 +113,7 @@ void finish(u32 reason)
 {
     static const struct PACKED { u16 limit; word base; } no_idt;
     current_step = NO_STEP;
+    this_cpu()->log = NULL;
     out_record(REC_END, 0, &reason, 4);
     outl(PORT_EXIT, reason);
     if (xen_leaves) {

@@ -25,7 +25,7 @@ typedef unsigned long word; /* 32 or 64 bits: the probe's width */
 /* Records sent out. =PY */
 enum record {
     REC_HELLO = 1, REC_ENTRY, REC_MEM, REC_CPUID, REC_MSR, REC_CALL, REC_RETURN, REC_SHARED,
-    REC_STORE, REC_UPCALL, REC_WINDOW, REC_CRASH, REC_END, REC_NOTE, REC_FAULT,
+    REC_STORE, REC_UPCALL, REC_WINDOW, REC_CRASH, REC_END, REC_NOTE, REC_FAULT, REC_ORDER,
 };
 
 /* Labels of REC_MEM. =PY */
@@ -36,7 +36,7 @@ enum label {
 
 /* Texts of REC_NOTE that the probe itself may send. =PY */
 enum remark { REMARK_STEP, REMARK_NO_PROGRAM, REMARK_BAD_PROGRAM, REMARK_BAD_START_INFO,
-              REMARK_NO_SHARED, REMARK_NO_PAGE, REMARK_NO_XEN };
+              REMARK_NO_SHARED, REMARK_NO_PAGE, REMARK_NO_XEN, REMARK_VCPU, REMARK_NO_VCPU };
 
 struct PACKED record_header {
     u8 type, flags;
@@ -53,6 +53,7 @@ struct hregs {
 };
 extern u32 entry_state[E_WORDS];
 extern u8 gdt[], vector_stubs[], stack_end[], trap_stack_end[];
+extern u8 ap_stack[], ap_entry[], ap_trampoline[], ap_trampoline_end[];
 extern word page_root[], page_pointers[], page_directory[], alias_table[];
 extern word landing;
 int attempt(void (*function)(void *), void *argument);
@@ -62,6 +63,21 @@ void user_hypercall(void *);
 void stub_vmcall(void);
 void stub_vmmcall(void);
 
+/* What each of the two vCPUs that may run has for itself. Records go into its log, if it has one,
+ * while both make calls at once. */
+struct cpu {
+    u8 *log;
+    u32 used;
+    u16 vcpu;
+};
+extern struct cpu cpus[2];
+static inline struct cpu *this_cpu(void)
+{
+    u8 here;
+    return &cpus[(word)(&here - ap_stack) < AP_STACK];
+}
+#define LOG_SIZE 0x20000
+
 /* cpu.c */
 struct window {
     u32 taken, limit, clear, open;
@@ -70,6 +86,8 @@ extern struct window window;
 extern int on_amd;
 extern u32 xen_leaves; /* the first of Xen's CPUID leaves, or 0 */
 void cpu_start(void);
+void cpu_start_other(void); /* the same for the other vCPU, which takes no interrupts */
+void cpu_send_sipi(void);   /* INIT-SIPI-SIPI to all others */
 int read_msr(u32 index, u64 *value);  /* 0, or vector + 1 */
 int write_msr(u32 index, u64 value);
 int copy(void *to, const void *from, u32 length);  /* 0, or vector + 1 */
@@ -103,6 +121,7 @@ const u8 *boot_record(void);
 /* run.c */
 extern u8 scratch[SCRATCH_SIZE];
 void run(const u8 *program);
+void ap_main(void);
 void run_default(void);
 
 void *memcpy(void *, const void *, word);

@@ -9,10 +9,10 @@ static word hypercall_page;
 enum step_type {
     STEP_HYPERCALL = 1, STEP_CPUID, STEP_READ_MSR, STEP_WRITE_MSR, STEP_READ, STEP_WRITE,
     STEP_USE_PAGE, STEP_USE_SHARED, STEP_USE_VCPU, STEP_SHARED, STEP_STORE, STEP_WINDOW,
-    STEP_NOTE, STEP_HANG,
+    STEP_NOTE, STEP_HANG, STEP_SIPI, STEP_AWAIT_VCPU, STEP_RACE,
 };
 
-enum operand_kind { OP_NUMBER, OP_SLOT, OP_SCRATCH, OP_ALIAS, OP_HOLE, OP_START_INFO };
+enum operand_kind { OP_NUMBER, OP_SLOT, OP_SCRATCH, OP_ALIAS, OP_HOLE, OP_START_INFO, OP_AP_ENTRY };
 
 struct PACKED operand {
     u8 kind;
@@ -61,6 +61,7 @@ static u64 value_of(const struct operand *operand)
     case OP_ALIAS: value += ALIAS; break;
     case OP_HOLE: value += HOLE; break;
     case OP_START_INFO: value += entry_state[E_EBX]; break;
+    case OP_AP_ENTRY: value += (word)ap_entry; break;
     }
     return operand->shift >= 0 ? value >> operand->shift : value << -operand->shift;
 }
@@ -77,7 +78,34 @@ static int in_scratch(u32 at, u32 length)
 }
 
 /* Buffers as they were before the call, to tell which of them the call changed. */
-static u8 before[SCRATCH_SIZE];
+static u8 all_before[2][SCRATCH_SIZE];
+
+/* The order in which calls of both vCPUs begin and end. */
+static u32 order;
+
+static u32 next_in_order(void)
+{
+    u32 one = 1;
+    __asm__ volatile("lock xaddl %0, %1" : "+r"(one), "+m"(order) : : "memory");
+    return one;
+}
+
+#define PATIENCE (1u << 28) /* rounds of waiting for the other vCPU */
+
+static struct {
+    volatile u32 up, round, ready, done; /* `round` counts races, the others follow it */
+    volatile u32 at[2];                  /* calls that each is about to make or has made */
+    const u8 *calls;
+    u32 count;
+} race;
+
+/* Wait until the other vCPU is about to make its next call, too, so that the two meet. */
+static void meet(u32 vcpu)
+{
+    u32 mine = ++race.at[vcpu];
+    for (u32 i = 0; race.at[!vcpu] < mine && i < PATIENCE; i++)
+        ;
+}
 
 static void do_hypercall(void *registers)
 {
@@ -96,8 +124,11 @@ static void step_hypercall(const u8 *body)
     };
     struct PACKED { u8 fault, zero[3]; u32 clobbered; u64 value; } result = {0};
     struct hregs registers = {0};
+    struct PACKED { u64 begin, end; } place_in_order = {0, 0};
+    struct cpu *cpu = this_cpu();
+    u8 *before = all_before[cpu - cpus];
     u32 length, copied = 0;
-    int fault;
+    int fault = 0;
 
     /* Elsewhere the instruction may do anything at all. */
     if (!xen_leaves)
@@ -143,12 +174,20 @@ static void step_hypercall(const u8 *body)
         };
         out_bytes(&place, sizeof(place));
         out_bytes(scratch + buffers[i]->start, buffers[i]->total);
-        if (copied + buffers[i]->total <= sizeof(before))
+        if (copied + buffers[i]->total <= SCRATCH_SIZE)
             memcpy(before + copied, scratch + buffers[i]->start, buffers[i]->total);
         copied += buffers[i]->total;
     }
 
-    fault = attempt(call->cpl == 3 ? user_hypercall : do_hypercall, &registers);
+    if (cpu->log) {
+        meet(cpu->vcpu);
+        place_in_order.begin = next_in_order();
+        hypercall(&registers);
+        place_in_order.end = next_in_order();
+        out_record(REC_ORDER, 0, &place_in_order, sizeof(place_in_order));
+    } else {
+        fault = attempt(call->cpl == 3 ? user_hypercall : do_hypercall, &registers);
+    }
 
     result.fault = fault;
     result.value = (long)registers.ret;
@@ -161,7 +200,7 @@ static void step_hypercall(const u8 *body)
     for (u32 i = 0; i < call->buffers; i++) {
         const u8 *now = scratch + buffers[i]->start, *then = before + copied;
         u32 total = buffers[i]->total;
-        changed[i] = copied + total > sizeof(before);
+        changed[i] = copied + total > SCRATCH_SIZE;
         for (u32 j = 0; j < total && !changed[i]; j++)
             changed[i] = now[j] != then[j];
         copied += total;
@@ -216,6 +255,69 @@ static void step_window(u32 spins, u32 limit, u32 clear)
     out_record(REC_WINDOW, 0, NULL, 0);
 }
 
+/* ---- two vCPUs at once ---------------------------------------------------------------------- */
+
+static u8 logs[2][LOG_SIZE];
+
+static void make_calls(const u8 *at, u32 count)
+{
+    u32 vcpu = this_cpu()->vcpu;
+    for (; count; count--) {
+        const struct step *step = (void *)at;
+        if (step->type == STEP_HYPERCALL)
+            step_hypercall(step->body);
+        at += step->size;
+    }
+    race.at[vcpu] = ~0u; /* the other need not wait any more */
+}
+
+/* The other vCPU, from its start to the end of the run. */
+void ap_main(void)
+{
+    cpu_start_other();
+    race.up = 1;
+    for (u32 round = 1;; round++) {
+        while (race.round != round)
+            __asm__ volatile("pause" : : : "memory");
+        race.ready = round;
+        make_calls(race.calls, race.count);
+        race.done = round;
+    }
+}
+
+static int reached(volatile u32 *number, u32 value)
+{
+    for (u32 i = 0; *number != value && i < PATIENCE; i++)
+        __asm__ volatile("pause" : : : "memory");
+    return *number == value;
+}
+
+static void step_race(const u8 *body)
+{
+    struct PACKED lists { u32 count[2], size[2]; u8 calls[]; };
+    const struct lists *lists = (void *)body;
+    if (!race.up)
+        return out_remark(REMARK_NO_VCPU);
+    for (u32 i = 0; i < 2; i++) {
+        cpus[i].used = 0;
+        cpus[i].log = logs[i];
+        race.at[i] = 0;
+    }
+    race.calls = lists->calls + lists->size[0];
+    race.count = lists->count[1];
+    __asm__ volatile("" : : : "memory");
+    race.round++;
+    if (reached(&race.ready, race.round))
+        make_calls(lists->calls, lists->count[0]);
+    int whole = reached(&race.done, race.round);
+    cpus[0].log = NULL;
+    cpus[1].log = NULL;
+    for (u32 i = 0; i < 2; i++)
+        out_bytes(logs[i], cpus[i].used);
+    if (!whole)
+        out_remark(REMARK_NO_VCPU);
+}
+
 static void do_step(const struct step *step)
 {
     const u8 *body = step->body;
@@ -245,6 +347,9 @@ static void do_step(const struct step *step)
     case STEP_HANG:
         for (;;)
             __asm__ volatile("pause");
+    case STEP_SIPI: cpu_send_sipi(); break;
+    case STEP_AWAIT_VCPU: out_remark(reached(&race.up, 1) ? REMARK_VCPU : REMARK_NO_VCPU); break;
+    case STEP_RACE: step_race(body); break;
     default: out_remark(REMARK_BAD_PROGRAM);
     }
 }

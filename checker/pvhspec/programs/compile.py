@@ -25,7 +25,7 @@ from pvhspec.programs.tokens import Cursor, Token, tokenize
 from pvhspec.programs.values import DOMAINS, Names, number
 from pvhspec.syntax.source import read_text
 from pvhspec.targets.encoding import encode
-from pvhspec.targets.steps import Hypercall, Program, Step, Store, WriteMsr
+from pvhspec.targets.steps import Hypercall, Program, Race, Step, Store, WriteMsr
 
 __all__ = ["Compiled", "Width", "compile_file", "compile_text"]
 
@@ -126,9 +126,24 @@ class _Compiler:
                     self.body(block.body, depth)
             case "for":
                 self.loop(at, block, depth)
+            case "race":
+                at.end()
+                self.race(word.place, block)
             case _:
-                remedy = "for p in 0..7 {, on width 32 {, define NAME {"
+                remedy = "for p in 0..7 {, on width 32 {, define NAME {, race {"
                 raise Bad(BAD_BLOCK, word.place, f"no block begins with {word.text}", remedy)
+
+    def race(self, place: Place, block: Block) -> None:
+        calls: tuple[list[Hypercall], list[Hypercall]] = ([], [])
+        for item in block.body:
+            if isinstance(item, Block):
+                raise Bad(BAD_BLOCK, item.head[0].place, "no block is in a race")
+            at = Cursor(item.tokens)
+            vcpu, call = statements.racing(at, self.names, self.layouts, self.words)
+            calls[vcpu].append(call)
+        self.room(place)
+        self.steps.append((Race(tuple(calls[0]), tuple(calls[1])), place.line))
+        self.vcpus = max(self.vcpus, 2)
 
     def loop(self, at: Cursor, block: Block, depth: int) -> None:
         name = at.of_kind("name", "a name for the number")
@@ -240,4 +255,4 @@ class _Compiler:
 
 
 def _may_change(steps: list[Step]) -> bool:
-    return any(isinstance(step, Hypercall | Store | WriteMsr) for step in steps)
+    return any(isinstance(step, Hypercall | Store | WriteMsr | Race) for step in steps)

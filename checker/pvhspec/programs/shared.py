@@ -3,11 +3,14 @@ into its words by port."""
 
 from __future__ import annotations
 
+from struct import pack
+
 from pvhspec.programs.errors import BAD_NUMBER, BAD_STEP, Bad
 from pvhspec.programs.tokens import Cursor
 from pvhspec.programs.values import Names, number
 from pvhspec.targets.steps import (
     Area,
+    AwaitVcpu,
     Buf,
     Buffer,
     Hypercall,
@@ -18,15 +21,18 @@ from pvhspec.targets.steps import (
     StoreWhat,
     UseHypercallPage,
     UseSharedInfo,
+    VcpuEntry,
     WriteMsr,
 )  # fmt: skip
 
-__all__ = ["Words", "change", "fill_page", "map_shared_info"]
+__all__ = ["Words", "change", "fill_page", "map_shared_info", "start_vcpu"]
 
 _MEMORY_OP, _ADD_TO_PHYSMAP = 12, 7
 _SELF = 0x7FF0
 _PAGE_MSR = 0x40000000
 _PAGE = 4096
+_VCPU_OP, _INITIALISE, _UP = 24, 0, 1
+_EIP = 40  # of struct vcpu_hvm_context
 _WORDS: dict[str, StoreWhat] = {"pending": "evtchn_pending", "mask": "evtchn_mask"}
 _SINGLE: dict[str, StoreWhat] = {
     "selector": "evtchn_pending_sel",
@@ -55,6 +61,25 @@ def map_shared_info(offset: int, words: Words) -> list[Step]:
     call = Hypercall(_MEMORY_OP, (_ADD_TO_PHYSMAP, Buf(0)), (Buffer(data, (frame,)),))
     words.use(0)
     return [call, UseSharedInfo(Area(offset))]
+
+
+def start_vcpu(vcpu: int) -> list[Step]:
+    """VCPUOP_initialise with the 32-bit form of struct vcpu_hvm_context, VCPUOP_up, and waiting.
+
+    The context is mode:u32 zero:u32, ten registers, cr0, cr3, cr4, zero:u32, efer:u64, then of CS,
+    DS, SS, ES and TR the base:u32, limit:u32 and attributes:u16."""
+    registers = [0] * 9 + [2]
+    attributes = (0xC9B, 0xC93, 0xC93, 0xC93, 0x8B)
+    context = pack(
+        "<2I10I4IQ5I5I5H6x", 0, 0, *registers, 1, 0, 0, 0, 0, *[0] * 5, *[0xFFFFFFFF] * 4, 0x67,
+        *attributes,
+    )  # fmt: skip
+    buffer = Buffer(context, (Patch(_EIP, 4, VcpuEntry()),))
+    return [
+        Hypercall(_VCPU_OP, (_INITIALISE, vcpu, Buf(0)), (buffer,)),
+        Hypercall(_VCPU_OP, (_UP, vcpu, 0)),
+        AwaitVcpu(),
+    ]
 
 
 def fill_page(offset: int) -> list[Step]:

@@ -21,7 +21,7 @@ def show_program(program: Program, layouts: Layouts) -> str:
 
 
 def show_step(step: Step, layouts: Layouts) -> str:
-    """One step as one line: by the specification's names where they can say it."""
+    """One step as one line (a race as a block), by the specification's names where they can."""
     match step:
         case st.Hypercall():
             text = show_call(layouts, step) or _raw(step, layouts)
@@ -54,6 +54,14 @@ def show_step(step: Step, layouts: Layouts) -> str:
             return f"note {json.dumps(text)}"
         case st.Hang():
             return "hang"
+        case st.Sipi():
+            return "send sipi"
+        case st.AwaitVcpu():
+            return "await vcpu"
+        case st.Race(first, second):
+            lists = enumerate((first, second))
+            calls = [f"  vcpu {v} {show_step(c, layouts)}\n" for v, made in lists for c in made]
+            return f"race {{\n{''.join(calls)}}}"
         case _:
             assert_never(step)
 

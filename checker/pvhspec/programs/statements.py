@@ -15,14 +15,14 @@ from pvhspec.targets import steps as st
 from pvhspec.targets.steps import Buf, Hypercall, Operand, Step
 from pvhspec.targets.wire import SHARED_WHAT
 
-__all__ = ["steps"]
+__all__ = ["racing", "steps"]
 
 _SHARED = SHARED_WHAT[:4]
 _OPS: dict[str, Literal["or", "and", "set"]] = {"|=": "or", "&=": "and", "=": "set"}
 _WORDS = (
     "cpuid", "rdmsr", "wrmsr", "read", "write", "use", "map", "fill", "snapshot", "store", "set",
     "clear", "window", "note", "hang", "hypercall", "let", "for", "on", "define", "do", "watch",
-    "needs",
+    "needs", "start", "send", "await", "race",
 )  # fmt: skip
 
 
@@ -86,6 +86,14 @@ def _plain(at: Cursor, names: Names, layouts: Layouts, words: Words) -> list[Ste
             return [st.Note(str(at.of_kind("string", "a text in quotes").value))]
         case "hang":
             return [st.Hang()]
+        case "start":
+            return _start(at, names)
+        case "send":
+            at.expect("sipi")
+            return [st.Sipi()]
+        case "await":
+            at.expect("vcpu")
+            return [st.AwaitVcpu()]
     remedy = alike(first.text, [*layouts.operations, *_WORDS])
     raise Bad(UNKNOWN_NAME, first.place, f"no operation or step is called {first.text}", remedy)
 
@@ -172,6 +180,30 @@ def _store(at: Cursor, names: Names) -> Step:
             return st.Store(known, index, _OPS[mark.text], operand(at, names))  # type: ignore[arg-type]
     remedy = alike(what.text, _SHARED) or f"one of {', '.join(_SHARED)}"
     raise Bad(UNKNOWN_NAME, what.place, f"no shared word is called {what.text}", remedy)
+
+
+def _start(at: Cursor, names: Names) -> list[Step]:
+    """`start vcpu N`, by VCPUOP_initialise and VCPUOP_up; `by sipi` through the local APIC."""
+    word = at.expect("vcpu")
+    vcpu = _u32(at, names)
+    if at.accept("by"):
+        at.expect("sipi")
+        return [st.Sipi(), st.AwaitVcpu()]
+    if not vcpu:
+        raise Bad(BAD_NUMBER, word.place, "vCPU 0 runs already")
+    return shared.start_vcpu(vcpu)
+
+
+def racing(at: Cursor, names: Names, layouts: Layouts, words: Words) -> tuple[int, Hypercall]:
+    """`vcpu N CALL`: a line of a race. Raises Bad."""
+    place = at.expect("vcpu").place
+    vcpu = number(at, names)
+    if vcpu not in (0, 1):
+        raise Bad(BAD_NUMBER, place, "vCPUs 0 and 1 take part in a race")
+    (step,) = steps(at, names, layouts, words)
+    if not isinstance(step, Hypercall):
+        raise Bad(BAD_STEP, place, "only calls are made in a race")
+    return vcpu, step
 
 
 def _window(at: Cursor, names: Names) -> Step:

@@ -17,6 +17,7 @@ from pvhspec.targets.steps import (
     Slot,
     StartInfo,
     Unreadable,
+    VcpuEntry,
 )  # fmt: skip
 
 __all__ = ["DOMAINS", "Names", "number", "operand", "show_operand"]
@@ -182,6 +183,8 @@ def _atom(at: Cursor, names: Names) -> Operand:
             return Area(offset)
         case "start_info":
             return StartInfo()
+        case "vcpu_entry":
+            return VcpuEntry()
     return names.find(token)
 
 
@@ -210,6 +213,8 @@ def show_operand(value: Operand) -> str:
             return f"area {offset:#x}{_shifted(shift)}"
         case StartInfo(offset):
             return f"start_info{_signed(offset)}"
+        case VcpuEntry():
+            return "vcpu_entry"
         case _:
             assert_never(value)
 

@@ -59,6 +59,7 @@ class Decoder:
 
     def events(self, chunks: Iterable[bytes]) -> Iterator[Event]:
         """All events of one run, `end` last."""
+        racing: list[Event] = []  # calls of two vCPUs, held back until all are there
         entry: Event | None = None  # held back until the memory it points to has been given
         reason, text = "cut", "the output stops before the probe said it was done"
         for kind, flags, vcpu, step, tsc, payload, offset in _records(chunks):
@@ -77,6 +78,10 @@ class Decoder:
             if fields is None:
                 continue
             event = self._event(fields, vcpu, tsc, offset)
+            if "end" in event:
+                racing.append(event)
+                continue
+            yield from self._numbered(*_in_order(racing))
             if kind == Record.ENTRY:
                 entry = event
             elif entry is not None and not (kind == Record.MEM and flags):
@@ -84,7 +89,7 @@ class Decoder:
                 entry = None
             else:
                 yield from self._numbered(event)
-        yield from self._numbered(entry)
+        yield from self._numbered(entry, *_in_order(racing))
         for vcpu, call in sorted(self._calls.items()):
             yield from self._numbered(self._event(call.event, vcpu, None, None))
         end: Event = {"kind": "end", "reason": reason}
@@ -191,6 +196,10 @@ class Decoder:
         event["in"] = [[hex(address), data.hex()] for address, data in ranges]
         self._calls[vcpu] = _Call(event, ranges)
 
+    def order(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> None:
+        event = self._calls[vcpu].event
+        event["begin"], event["end"] = wire.ORDER.unpack(payload)
+
     def returned(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         call = self._calls.pop(vcpu)
         fault, clobbered, value = wire.RETURN.unpack_from(payload)
@@ -278,7 +287,15 @@ _HANDLERS: dict[int, _Handler] = {
     Record.CRASH: Decoder.crash,
     Record.NOTE: Decoder.note,
     Record.FAULT: Decoder.fault,
+    Record.ORDER: Decoder.order,
 }
+
+
+def _in_order(calls: list[Event]) -> list[Event]:
+    """The calls of a race as they ended; the list given is empty afterwards."""
+    ordered = sorted(calls, key=lambda call: int(call["end"]))
+    calls.clear()
+    return ordered
 
 
 def _reach(step: Hypercall) -> Event:

@@ -20,6 +20,7 @@ from pvhspec.targets.steps import (
 from pvhspec.targets.wire import OperandKind, StepType
 
 _MAX_BUFFERS = 32
+_MAX_RACING = 64  # calls of one vCPU; its log holds twice as many
 _MAX_UNREADABLE = 1 << 20
 _U64 = (1 << 64) - 1
 
@@ -40,21 +41,25 @@ def encode(program: Program) -> bytes:
     return head.pack(wire.PROGRAM_MAGIC, head.size + len(body), len(program.steps)) + body
 
 
-def places(buffers: tuple[Buffer, ...]) -> Places:
-    """Offsets in scratch memory where each buffer's data starts; the area follows the buffers."""
+def places(buffers: tuple[Buffer, ...], first: int = 0, end: int = BUFFER_SPACE) -> Places:
+    """Offsets in scratch memory where each buffer's data starts; the area follows the buffers.
+
+    `first` and `end` are what of the space for buffers may be used.
+    """
     found: list[int] = []
-    used = 0
+    used = first
     for buffer in buffers:
         _check(buffer.guard >= 0 and 0 <= buffer.fill < 256, "guard or fill out of range")
         _check(buffer.align > 0 and buffer.align & (buffer.align - 1) == 0, "align: a power of 2")
         if buffer.at is not None:
-            end = buffer.at + len(buffer.data) + buffer.guard
-            _check(buffer.guard <= buffer.at and end <= AREA_SIZE, "buffer outside the area")
+            last = buffer.at + len(buffer.data) + buffer.guard
+            _check(buffer.guard <= buffer.at and last <= AREA_SIZE, "buffer outside the area")
             found.append(BUFFER_SPACE + buffer.at)
             continue
         start = -(-(used + buffer.guard) // buffer.align) * buffer.align
         used = start + len(buffer.data) + buffer.guard
-        _check(used <= BUFFER_SPACE, "the buffers take more than BUFFER_SPACE together")
+        room = "BUFFER_SPACE" if end - first == BUFFER_SPACE else "half of BUFFER_SPACE"
+        _check(used <= end, f"the buffers take more than {room} together")
         found.append(start)
     return tuple(found)
 
@@ -97,6 +102,8 @@ def _operand(operand: Operand, at: Places = ()) -> bytes:
             kind, value = OperandKind.SCRATCH, BUFFER_SPACE + offset
         case st.StartInfo(value):
             kind = OperandKind.START_INFO
+        case st.VcpuEntry():
+            kind = OperandKind.AP_ENTRY
         case _:
             assert_never(operand)
     _check(-64 < shift < 64, "shift out of range")
@@ -131,12 +138,12 @@ def _save(save: Save, buffers: tuple[Buffer, ...], at: Places) -> bytes:
     return wire.SAVE.pack(save.slot, save.size, save.always, at[save.buffer] + save.offset)
 
 
-def _hypercall(step: st.Hypercall) -> bytes:
+def _hypercall(step: st.Hypercall, first: int = 0, end: int = BUFFER_SPACE) -> bytes:
     _check(0 <= step.nr <= _U64, "the number does not fit 64 bits")
     _check(len(step.args) <= MAX_ARGS, "more than 6 arguments")
     _check(len(step.buffers) <= _MAX_BUFFERS, f"more than {_MAX_BUFFERS} buffers")
     _check(len(step.saves) <= 255, "more than 255 saves")
-    at = places(step.buffers)
+    at = places(step.buffers, first, end)
     parts = [
         wire.CALL.pack(
             step.nr, step.via == "page", step.cpl,
@@ -147,6 +154,21 @@ def _hypercall(step: st.Hypercall) -> bytes:
     parts += [_buffer(buffer, start, at) for buffer, start in zip(step.buffers, at, strict=True)]
     parts += [_save(save, step.buffers, at) for save in step.saves]
     return b"".join(parts)
+
+
+def _race(step: st.Race) -> bytes:
+    """Both lists; the buffers of the two vCPUs lie in different halves of the space for them."""
+    lists = []
+    for number, calls in enumerate((step.first, step.second)):
+        _check(len(calls) <= _MAX_RACING, f"more than {_MAX_RACING} calls at once")
+        for call in calls:
+            _check(call.via == "direct" and not call.cpl, "calls at once are direct, from ring 0")
+        room = (number * BUFFER_SPACE // 2, (number + 1) * BUFFER_SPACE // 2)
+        lists.append(
+            b"".join(_framed(StepType.HYPERCALL, _hypercall(call, *room)) for call in calls)
+        )
+    counts = _numbers(len(step.first), len(step.second), *map(len, lists))
+    return _framed(StepType.RACE, counts + b"".join(lists))
 
 
 def _step(step: Step) -> bytes:
@@ -183,5 +205,11 @@ def _step(step: Step) -> bytes:
             return _framed(StepType.NOTE, b"")
         case st.Hang():
             return _framed(StepType.HANG, b"")
+        case st.Sipi():
+            return _framed(StepType.SIPI, b"")
+        case st.AwaitVcpu():
+            return _framed(StepType.AWAIT_VCPU, b"")
+        case st.Race():
+            return _race(step)
         case _:
             assert_never(step)

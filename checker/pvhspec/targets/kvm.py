@@ -111,6 +111,9 @@ def capture_kvm(
     if ended.status == 2:
         raise TargetError(f"the VMM was told nonsense: {_why(said)}")
     events[:0] = [guest.image_event(), *_seen(state, said)]
+    if start.deviation:
+        text = f"the loader deviates on purpose: {start.deviation}"
+        events.insert(0, {"kind": "note", "text": text})
     finish(events, ended, decoder.finished, ending=_ending(said), console=said)
     header = {
         "schema": "pvh-trace/1",
@@ -123,8 +126,6 @@ def capture_kvm(
         "complete": {"events": True, "args": True, "results": True, "memory": True},
         "given": {},
     }
-    if start.deviation:
-        header["deviation"] = start.deviation
     return Capture(header, events, said if not decoder.finished else "", time.monotonic() - began)
 
 

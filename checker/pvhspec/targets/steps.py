@@ -71,8 +71,13 @@ class StartInfo:
     offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class VcpuEntry:
+    """Where another vCPU of the probe begins: 32 bits, flat, without paging."""
+
+
 #: A plain number is itself.
-Operand = int | Slot | Buf | ReadOnly | Unreadable | Area | StartInfo
+Operand = int | Slot | Buf | ReadOnly | Unreadable | Area | StartInfo | VcpuEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +254,32 @@ class Hang:
     """Loop for ever with interrupts off: what a hung guest looks like from outside."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sipi:
+    """Start the other vCPUs by INIT-SIPI-SIPI through the local APIC."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitVcpu:
+    """Wait until the other vCPU has started; a note says whether it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """The two vCPUs make these calls at the same time, each its own one after the other.
+
+    Calls are direct and from ring 0. Their events have `begin` and `end`. A slot that one vCPU
+    saves to, the other leaves alone.
+    """
+
+    first: tuple[Hypercall, ...]
+    second: tuple[Hypercall, ...]
+
+
 Step = (
     Hypercall | Cpuid | ReadMsr | WriteMsr | Read | Write | UseHypercallPage | UseSharedInfo
-    | UseVcpuInfo | Shared | Store | Window | Note | Hang
+    | UseVcpuInfo | Shared | Store | Window | Note | Hang | Sipi
+    | AwaitVcpu | Race
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ CALL_OUT = Struct("<QBBBB4x")  #: nr, by_page, cpl, args, buffers
 RANGE = Struct("<QI")  #: address, length
 RETURN = Struct("<B3xIQ")  #: fault, clobbered, value
 SHARED_WORD = Struct("<BxH4xQ")  #: what, index, value
+ORDER = Struct("<QQ")  #: begin, end
 CRASH = Struct("<4Q")  #: vector, error, ip, cr2
 
 
@@ -60,6 +61,9 @@ class StepType(IntEnum):
     WINDOW = 12
     NOTE = 13
     HANG = 14
+    SIPI = 15
+    AWAIT_VCPU = 16
+    RACE = 17
 
 
 class OperandKind(IntEnum):
@@ -71,6 +75,7 @@ class OperandKind(IntEnum):
     ALIAS = 3
     HOLE = 4
     START_INFO = 5
+    AP_ENTRY = 6
 
 
 class Record(IntEnum):
@@ -91,6 +96,7 @@ class Record(IntEnum):
     END = 13
     NOTE = 14
     FAULT = 15
+    ORDER = 16
 
 
 #: `enum label` of probe.h.
@@ -107,6 +113,8 @@ REMARKS = (
     "no shared_info in use: step not done",
     "no hypercall page in use: step not done",
     "no Xen here: hypercall not made",
+    "the other vCPU has started",
+    "the other vCPU did not come",
 )
 
 #: Words of `entry_state` (layout.h, E_*), in order.

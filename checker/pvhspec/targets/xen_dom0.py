@@ -4,6 +4,8 @@ Stock Xen runs under an emulated AMD CPU with SVM and nested paging and starts t
 module as PVH dom0. The program is the second module and reaches the probe as start_info's first.
 The probe writes to an I/O port that Xen passes through (isa-debugcon), and ends the run by one
 that QEMU takes as its exit (isa-debug-exit).
+
+A domU is a second probe, which the first one makes (pvhspec.targets.toolstack) and then waits for.
 """
 
 from __future__ import annotations
@@ -18,24 +20,24 @@ from typing import Any
 
 from pvhspec.targets import outside as view
 from pvhspec.targets import probe as probes
-from pvhspec.targets import qemu, xen
+from pvhspec.targets import qemu, toolstack, xen
 from pvhspec.targets.capture import Capture, chunks, finish
 from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
-from pvhspec.targets.steps import Program
+from pvhspec.targets.steps import Program, Race
 
-__all__ = ["capture_xen"]
+__all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
 
 _MEMORY_MIB = 512
 #: An AMD CPU with SVM and nested paging. TCG's MWAIT faults as Xen's idle loop uses it, so there is
 #: none to use.
 _CPU = "EPYC,-monitor"
 #: Console lines after which Xen will not go on by itself.
-_CRASH = re.compile(r"\(XEN\).*(?:Triple fault|Panic on CPU|Hardware Dom0 crashed|FATAL TRAP)")
-_HALTED = re.compile(r"\(XEN\) (Hardware Dom0 (?:halted|shutdown): .*)\n")
+CRASH = re.compile(r"\(XEN\).*(?:Triple fault|Panic on CPU|Hardware Dom0 crashed|FATAL TRAP)")
+HALTED = re.compile(r"\(XEN\) (Hardware Dom0 (?:halted|shutdown): .*)\n")
 _PIRQS = re.compile(r"d0 has maximum (\d+) PIRQs")
-_VERSION = re.compile(r"Xen version (\d+\.\d+(?:\.\d+)?).*")
+VERSION = re.compile(r"Xen version (\d+\.\d+(?:\.\d+)?).*")
 
 
 def capture_xen(
@@ -44,6 +46,7 @@ def capture_xen(
     *,
     width: int = 32,
     vcpus: int = 1,
+    domu: bool = False,
     outside: bool = True,
     options: str = "",
     timeout: float = 30.0,
@@ -52,25 +55,34 @@ def capture_xen(
     """Boot a Xen image under QEMU with the probe as its PVH dom0 and run the program there.
 
     `image` is a path (a Xen built by anyone, gzipped or not) or a release, "4.17"; `width` the
-    probe's, 32 or 64; `vcpus` what Xen gives dom0; `outside` adds the hidden parts of the segment
-    registers at entry, which costs no time; `options` are added to Xen's command line; `timeout`
-    is seconds of wall time; `keep` a folder for the raw output. Raises TargetError (MissingTool,
-    BadImage).
+    probe's, 32 or 64; `vcpus` the guest's; `domu` runs the program in an unprivileged domain that
+    dom0 makes; `outside` adds the hidden parts of dom0's segment registers at entry, which costs no
+    time; `options` are added to Xen's command line; `timeout` is seconds of wall time; `keep` a
+    folder for the raw output. Raises TargetError (MissingTool, BadImage).
     """
     code = encode(program)
     program_path = qemu.find()
     kernel = xen.locate(image)
-    guest = probes.build(width)
+    first = guest = probes.build(width)
+    decoder = Decoder(program, dom=0)
+    if domu:
+        first, outside = probes.build(64), False
+        steps = toolstack.start_domain(toolstack.Guest(guest, code, vcpus), wait=timeout)
+        code = encode(Program(tuple(steps)))
+        options += f" dom0_mem={toolstack.DOM0_MEMORY_MIB}M"
+        decoder = Decoder(program, dom=1, name="domu.out")
     start = time.monotonic()
     with qemu.working_folder(keep) as folder:
-        output, console = folder / "guest.out", folder / "xen.log"
+        console = folder / "xen.log"
         (folder / "program.bin").write_bytes(code)
-        output.write_bytes(b"")
-        console.write_bytes(b"")
+        for empty in ("guest.out", "domu.out", "xen.log"):
+            (folder / empty).write_bytes(b"")
         (folder / "probe.elf").unlink(missing_ok=True)
-        (folder / "probe.elf").symlink_to(guest.path)
+        (folder / "probe.elf").symlink_to(first.path)
         for socket in ("gdb.sock", "qmp.sock"):
             (folder / socket).unlink(missing_ok=True)
+        if any(isinstance(step, Race) for step in program.steps):
+            options += " dom0_vcpus_pin"  # else Xen runs both vCPUs on one of its processors
         command = _command(program_path, kernel, vcpus, options) + (
             list(view.OPTIONS) if outside else []
         )
@@ -81,20 +93,21 @@ def capture_xen(
                 seen = _seen(folder, process, guest.entry, timeout, watch)
             left = timeout - (time.monotonic() - start)
             ended = qemu.wait(process, max(0.1, left), watch)
-        decoder = Decoder(program, dom=0)
-        events = list(decoder.events(chunks(output)))
+        events = list(decoder.events(chunks(folder / decoder.name)))
         text = console.read_text(errors="replace")
         complaint = qemu.complaint(folder)
     if not text and complaint:
         raise TargetError(f"QEMU could not run {kernel}: {complaint}")
-    found = _VERSION.search(text)
+    found = VERSION.search(text)
     if found is None:
         raise BadImage(
             f"{image} did not say that it is Xen within {ended.seconds:.0f} s",
             "give the hypervisor itself (xen-4.17-amd64.gz or xen/xen.gz of a build), for x86-64",
         )
+    if domu:
+        seen = [{"kind": "note", "text": toolstack.REMARK}]
     events[:0] = [guest.image_event(), *seen]
-    finish(events, ended, decoder.finished, ending=_ending(text), console=text)
+    finish(events, ended, decoder.finished, ending=ending(text), console=text)
     header = {
         "schema": "pvh-trace/1",
         "origin": {"method": "probe", "tool": "pvhspec", "file": decoder.name},
@@ -104,7 +117,7 @@ def capture_xen(
             "sha256": sha256(kernel.read_bytes()).hexdigest(),
             "text": found[0].strip(),
         },
-        "guest": {"mode": "pvh_dom0", "sha256": guest.sha256},
+        "guest": {"mode": "pvh_domu" if domu else "pvh_dom0", "sha256": guest.sha256},
         "cpu": {"vendor": decoder.vendor},
         "clock": "tsc",
         "from_boot": True,
@@ -115,7 +128,7 @@ def capture_xen(
             "memory": True,
             "domains": True,
         },
-        "given": _given(vcpus, text),
+        "given": _beside_dom0(vcpus) if domu else lone_dom0(vcpus, text),
     }
     return Capture(header, events, text, time.monotonic() - start)
 
@@ -146,6 +159,7 @@ def _command(program: str, kernel: Path, vcpus: int, more: str) -> list[str]:
     modules = "probe.elf probe,program.bin program"
     options = (
         f"console=com1 loglvl=all guest_loglvl=all dom0-iommu=none dom0=pvh dom0_max_vcpus={vcpus}"
+        f" {more}"
     )
     return [
         program, "-accel", "tcg", "-cpu", _CPU, "-smp", str(vcpus), "-m", str(_MEMORY_MIB),
@@ -153,6 +167,8 @@ def _command(program: str, kernel: Path, vcpus: int, more: str) -> list[str]:
         "-serial", "file:xen.log",
         "-chardev", "file,id=out,path=guest.out",
         "-device", "isa-debugcon,iobase=0x402,chardev=out",
+        "-chardev", "file,id=domu,path=domu.out",
+        "-device", f"isa-debugcon,iobase={toolstack.GUEST_PORT},chardev=domu",
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
         "-kernel", str(kernel.resolve()), "-initrd", modules, "-append", options.strip(),
     ]  # fmt: skip
@@ -166,20 +182,20 @@ class _Watch:
 
     def __call__(self) -> str:
         text = self._console.read_text(errors="replace")
-        return "crash" if _CRASH.search(text) else "shutdown" if _HALTED.search(text) else ""
+        return "crash" if CRASH.search(text) else "shutdown" if HALTED.search(text) else ""
 
 
-def _ending(console: str) -> tuple[str, str]:
+def ending(console: str) -> tuple[str, str]:
     """(reason, text) of an end that Xen tells of on its console, or ("", "")."""
-    if found := _CRASH.search(console):
+    if found := CRASH.search(console):
         said = [line for line in console[found.start() :].splitlines() if line.strip("(XEN) *")]
         return "crash", " / ".join(line.removeprefix("(XEN) ") for line in said[:3])
-    if found := _HALTED.search(console):
+    if found := HALTED.search(console):
         return "shutdown", found[1]
     return "", ""
 
 
-def _given(vcpus: int, console: str) -> dict[str, Any]:
+def lone_dom0(vcpus: int, console: str) -> dict[str, Any]:
     """What is true of a lone dom0 from the start, some of it told by Xen on its console.
 
     Xen creates dom0 without a port limit of its own, attaches no port to it, and nobody is there
@@ -198,3 +214,17 @@ def _given(vcpus: int, console: str) -> dict[str, Any]:
     if pirqs := _PIRQS.search(console):
         given["nr_pirqs"] = {"0": int(pirqs[1])}
     return given
+
+
+def _beside_dom0(vcpus: int) -> dict[str, Any]:
+    """What is true from the start of the one domU that the toolstack made, dom0 asleep."""
+    exists = {"*": False, "0,0": True} | {f"1,{vcpu}": True for vcpu in range(vcpus)}
+    return {
+        "domain_exists": {"*": False, "0": True, "1": True},
+        "domain_privileged": {"*": False, "0": True},
+        "domain_paused": {"*": False},
+        "vcpu_exists": exists,
+        "max_evtchn_port": {"1": toolstack.PORTS},
+        "xen_attached": {"*": False},
+        "virq_handler": {"*": 0},
+    }

@@ -202,6 +202,8 @@ KINDS: Mapping[str, Kind] = {
                 Field("out", _MEMORY),
                 Field("clobbered", Items(Text())),
                 Field("ts_call", _U64),
+                Field("begin", _U64),
+                Field("end", _U64),
             ),
         ),
         Kind(
