@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pvhspec.commands.common import (
     Subparsers,
@@ -14,11 +14,12 @@ from pvhspec.commands.common import (
     selection,
     spec_of,
 )
+from pvhspec.commands.gating import add_gating, finish, policy_of, to_stdout
 from pvhspec.diagnostics import PvhError, render_all
 
 if TYPE_CHECKING:
-    from pvhspec.ir.ir import Spec
-    from pvhspec.report.verdict import Report
+    from pvhspec.report.gate import Run, Subject
+    from pvhspec.report.paint import Paint
 
 __all__ = ["add_parser", "run"]
 
@@ -36,77 +37,79 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 pvhspec check run.jsonl
 pvhspec check --only 'evtchn.*' --authority documented *.jsonl
 pvhspec check --require-seen 100 --format json run.jsonl > verdict.json
+pvhspec check --format text --format sarif=pvhspec.sarif --format html=report.html *.jsonl
+pvhspec check --baseline known.toml --severity 'cpuid.*=warning' *.jsonl
+pvhspec check --baseline known.toml --update-baseline --reason 'reported' *.jsonl
 zcat run.jsonl.gz | pvhspec check -
 """,
     )
     parser.add_argument("traces", nargs="+", metavar="TRACE", help="files; - is standard input")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument(
-        "--require-seen", type=int, default=1, metavar="N",
-        help="fail where fewer than N clauses could be decided (default: 1)",
-    )  # fmt: skip
     parser.add_argument("-v", "--verbose", action="store_true", help="name every clause")
     add_judging(parser)
+    add_gating(parser, "in each trace")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
+    from pvhspec.report.gate import Run, Subject, Unreadable
+    from pvhspec.report.paint import Paint, wants_color
+
     spec = spec_of(args.spec)
     chosen = selection(args, spec)
-    objects: list[dict[str, Any]] = []
-    status = 0
-    for position, path in enumerate(args.traces):
+    gate = Run("check", spec, policy_of(args, spec))
+    paint = Paint(wants_color(sys.stdout)) if to_stdout(args) == "text" else None
+    for path in args.traces:
         try:
             report = judged(path, args, spec, chosen)
         except PvhError as error:
-            status = 2
-            _unreadable(path, error, args.format, objects)
+            gate.items.append(Unreadable(path, error.diagnostics))
+            sys.stdout.flush()
+            print(render_all(error.diagnostics, wants_color(sys.stderr)), file=sys.stderr)
             continue
-        status = max(status, _status(report, args.require_seen))
-        if args.format == "json":
-            from pvhspec.report.json import report_object
-
-            objects.append(report_object(report, spec))
-        else:
-            _print(report, spec, args, position)
-    if args.format == "json":
-        from pvhspec.report.json import document, dumped
-
-        print(dumped(document(objects, status)))
-    elif len(args.traces) > 1:
-        print(f"\n{_summary(status, len(args.traces))}")
-    return status
+        subject = Subject.of(report, gate.policy)
+        gate.require(report.path, [report])
+        if paint is not None:
+            print("\n" * bool(gate.items) + _text(gate, subject, args.verbose, paint))
+        gate.items.append(subject)
+    if paint is not None:
+        for part in _ends(gate, paint):
+            print(f"\n{part}")
+    finish(args, gate, lambda: _json(gate), lambda plain: _whole(gate, args.verbose, plain))
+    return gate.status
 
 
-def _status(report: Report, require: int) -> int:
-    return 1 if report.violates or len(report.seen) < require else 0
+def _text(gate: Run, subject: Subject, verbose: bool, paint: Paint) -> str:
+    """All that is said of one trace."""
+    from pvhspec.report.text import text_of, unmet_text
+
+    unmet = [u for u in gate.unmet if u.where == subject.title]
+    text = text_of(
+        subject.report, gate.spec, paint=paint, verbose=verbose, deviations=subject.deviations
+    )
+    return "\n".join([text, *unmet_text(unmet, paint)])
 
 
-def _print(report: Report, spec: Spec, args: argparse.Namespace, position: int) -> None:
-    from pvhspec.report.paint import Paint, wants_color
-    from pvhspec.report.text import text_of
+def _ends(gate: Run, paint: Paint) -> list[str]:
+    """What is said of all of them, in parts."""
+    from pvhspec.report.text import baseline_text
 
-    paint = Paint(wants_color(sys.stdout))
-    if position:
-        print()
-    print(text_of(report, spec, paint=paint, verbose=args.verbose))
-    seen = len(report.seen)
-    if seen < args.require_seen:
-        count = f"{seen} clause{'s' if seen != 1 else ''} decided"
-        told = f"gate not met: {count}, {args.require_seen} required (--require-seen)"
-        print(paint(told, "red"))
+    known = baseline_text(gate, paint)
+    parts = ["\n".join(known)] if known else []
+    if len(gate.items) > 1:
+        parts.append(_summary(gate.status, len(gate.items)))
+    return parts
 
 
-def _unreadable(path: str, error: PvhError, form: str, objects: list[dict[str, Any]]) -> None:
-    from pvhspec.report.paint import wants_color
+def _whole(gate: Run, verbose: bool, paint: Paint) -> str:
+    parts = [_text(gate, subject, verbose, paint) for subject in gate.subjects]
+    return "\n\n".join([*parts, *_ends(gate, paint)])
 
-    sys.stdout.flush()
-    print(render_all(error.diagnostics, wants_color(sys.stderr)), file=sys.stderr)
-    if form == "json":
-        from pvhspec.report.json import unreadable_object
 
-        objects.append(unreadable_object(path, error.diagnostics))
+def _json(gate: Run) -> str:
+    from pvhspec.report.json import document, dumped
+
+    return dumped(document(gate))
 
 
 def _summary(status: int, count: int) -> str:

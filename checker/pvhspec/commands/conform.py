@@ -9,16 +9,19 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pvhspec.commands import generated
 from pvhspec.commands.common import Subparsers, command, selection, spec_of, spec_option
+from pvhspec.commands.gating import add_gating, finish, policy_of, to_stdout
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from pvhspec.conform import Job, Outcome
+    from pvhspec.conform.tell import Told
     from pvhspec.ir.ir import Spec
+    from pvhspec.report.paint import Paint
     from pvhspec.report.verdict import Selection
     from pvhspec.targets import TargetError
 
@@ -45,6 +48,7 @@ pvhspec conform --xen 4.17 --budget 60
 pvhspec conform --xen 4.17 --replay conform-1/evtchn.use.EVTCHNOP_send.no_such_port-64.prog
 pvhspec conform --target qemu-pvh --machine microvm
 pvhspec conform --target kvm --deviation tr
+pvhspec conform --xen xen.gz --baseline known.toml --format text --format html=report.html
 """,
     )
     add = parser.add_argument
@@ -69,9 +73,9 @@ pvhspec conform --target kvm --deviation tr
         help="judge by what is documented only, or by what Xen does as well (default)")  # fmt: skip
     add("--jobs", type=int, metavar="N", help="runs at a time (default: one a core)")
     add("--timeout", type=float, default=60.0, metavar="SECONDS", help="of one run (default: 60)")
-    add("--format", choices=("text", "json"), default="text")
     add("-v", "--verbose", action="store_true", help="name every clause")
     spec_option(parser)
+    add_gating(parser, "in all runs of a hypervisor together")
     parser.set_defaults(run=run)
 
 
@@ -178,12 +182,13 @@ class _Session:
     """The runs of one command, and what is printed of them."""
 
     def __init__(self, args: argparse.Namespace, spec: Spec, chosen: Selection) -> None:
+        from pvhspec.report.gate import Run
         from pvhspec.report.paint import Paint, wants_color
 
         self.args, self.spec = args, spec
-        self.paint = Paint(wants_color(sys.stdout))
-        self.objects: list[dict[str, Any]] = []
-        self.failed = False
+        self.paint = Paint(wants_color(sys.stdout)) if to_stdout(args) == "text" else None
+        self.gate = Run("conform", spec, policy_of(args, spec))
+        self.told: list[tuple[str, str, list[Told], float]] = []
         self.run: Callable[[Job], Outcome] = partial(_run_one, args, spec, chosen)
 
     def all(self, targets: list[tuple[str, list[Job]]]) -> int:
@@ -193,15 +198,11 @@ class _Session:
             interrupted = self.one(image, jobs, position)
             if interrupted:
                 break
-        status = _INTERRUPTED if interrupted else int(self.failed)
-        if self.args.format == "json":
-            from pvhspec import __version__
-            from pvhspec.report.json import dumped
-
-            tool = {"name": "pvhspec", "version": __version__}
-            head = {"version": 1, "tool": tool, "status": status}
-            print(dumped({**head, "targets": self.objects}))
-        elif interrupted:
+        status = _INTERRUPTED if interrupted else self.gate.status
+        if self.paint is not None and (ends := self.ends(self.paint)):
+            print(f"\n{ends}")
+        finish(self.args, self.gate, lambda: self.json(status), self.text)
+        if interrupted:
             print("pvhspec: interrupted; this is what was found so far", file=sys.stderr)
         return status
 
@@ -222,7 +223,6 @@ class _Session:
             self.progress(image, 0, 0)
         order = {job.file_name: place for place, job in enumerate(jobs)}
         outcomes.sort(key=lambda o: order[o.job.file_name])
-        self.failed |= any(o.failed for o in outcomes)
         if outcomes:
             self.tell(image, outcomes, time.monotonic() - start, position)
         return interrupted
@@ -234,27 +234,54 @@ class _Session:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
     def tell(self, image: str, outcomes: list[Outcome], seconds: float, position: int) -> None:
-        """Print what came of the runs of one hypervisor."""
-        from pvhspec.conform.tell import target_object, target_text
+        """Take in what came of the runs of one hypervisor, and print it."""
+        from pvhspec.conform.tell import subject_of
 
-        target = outcomes[0].job.target
-        if self.args.format == "json":
-            self.objects.append(target_object(target, image, outcomes, self.spec, seconds))
-            return
-        report = outcomes[0].report
+        runs = [(outcome, subject_of(outcome, self.gate.policy)) for outcome in outcomes]
+        target, report = outcomes[0].job.target, outcomes[0].report
         title = {
             "xen": f"Xen {report.release} ({image}), a PVH dom0 under QEMU",
             "qemu-pvh": f"QEMU {report.release}, PVH loader, machine {image}",
             "kvm": f"KVM of Linux {report.release}, a PVH loader of pvhspec's own",
         }[target]
-        if position:
-            print()
-        print(
-            target_text(
-                title, outcomes, self.spec, self.paint, verbose=self.args.verbose, seconds=seconds
-            ),
-            flush=True,
-        )
+        self.gate.items += [subject for _, subject in runs]
+        self.gate.require(title, [o.report for o in outcomes])
+        self.told.append((title, image, runs, seconds))
+        if self.paint is not None:
+            print("\n" * bool(position) + self.target(self.told[-1], self.paint), flush=True)
+
+    def target(self, told: tuple[str, str, list[Told], float], paint: Paint) -> str:
+        """All that is said of one hypervisor."""
+        from pvhspec.conform.tell import target_text
+        from pvhspec.report.text import unmet_text
+
+        title, _, runs, seconds = told
+        verbose = self.args.verbose
+        text = target_text(title, runs, self.spec, paint, verbose=verbose, seconds=seconds)
+        unmet = [u for u in self.gate.unmet if u.where == title]
+        return "\n".join([text, *(f"  {line}" for line in unmet_text(unmet, paint))])
+
+    def ends(self, paint: Paint) -> str:
+        """What is said of all of them."""
+        from pvhspec.report.text import baseline_text
+
+        return "\n".join(baseline_text(self.gate, paint))
+
+    def text(self, paint: Paint) -> str:
+        """All of the text."""
+        parts = [*(self.target(told, paint) for told in self.told), self.ends(paint)]
+        return "\n\n".join(filter(None, parts))
+
+    def json(self, status: int) -> str:
+        """The same for programs to read."""
+        from pvhspec.conform.tell import target_object
+        from pvhspec.report.json import dumped, envelope
+
+        targets = [
+            target_object(runs[0][0].job.target, image, runs, self.spec, seconds)
+            for _, image, runs, seconds in self.told
+        ]
+        return dumped({**envelope(self.gate, status), "targets": targets})
 
 
 def _run_one(args: argparse.Namespace, spec: Spec, chosen: Selection, job: Job) -> Outcome:
@@ -281,7 +308,7 @@ def _corpus(
     if missing.remedy:
         print(f"  help: {missing.remedy}", file=sys.stderr)
     traces = sorted((_data.traces_dir() / "corpus" / "real").glob("*.jsonl"))
-    if args.format == "json" or not traces:
+    if to_stdout(args) != "text" or not traces:
         return _LACKING
     print("Nothing ran here. Captures of real hypervisors that came with pvhspec, judged instead:")
     paint = Paint(wants_color(sys.stdout))

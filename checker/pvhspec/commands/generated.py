@@ -92,8 +92,14 @@ def _possible(args: argparse.Namespace) -> None:
         refuse("programs are generated for Xen only", "leave out --target")
     if args.program:
         refuse("a program is given, and programs are to be generated", "leave out one of them")
-    if args.format != "text":
-        refuse(f"--format {args.format} is not there for generated programs", "leave it out")
+    gate = {
+        "--format": any(o != ("text", None) for o in args.format),
+        "--baseline": args.baseline,
+        "--severity": args.severity,
+        "--require-seen": args.require_seen,
+    }
+    for option in (name for name, given in gate.items() if given):
+        refuse(f"{option} is not there for generated programs", "leave it out")
     if args.authority != "implemented":
         refuse(f"--authority {args.authority} is not there for generated programs", "leave it out")
     if args.budget is not None and not args.budget > 0:

@@ -33,7 +33,7 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a job. `lines` says, for the event of each violation, which line of the program
+    """What came of a job. `lines` says, for each event that is told of, which line of the program
     made it; `ended` is how the run ended where that was not by itself."""
 
     job: Job
@@ -66,7 +66,7 @@ def run_job(
     saved = _save(capture, out / f"{job.file_name}.jsonl") if out is not None else None
     began = time.monotonic()
     path = str(saved) if saved is not None else f"{job.name}, {job.width}-bit"
-    trace = ObjectTrace(capture.header, capture.events, path)
+    trace = ObjectTrace(capture.header, capture.events, path, saved is not None)
     report = judge(spec, trace, authority=authority, selection=selection)
     end = capture.events[-1]
     ended = "" if end["reason"] == "shutdown" else f"{end['reason']}: {end.get('text', '')}"
@@ -81,7 +81,7 @@ def run_job(
         ended,
         capture.console if ended else "",
         str(saved) if saved is not None else None,
-        _lines(job, capture, report),
+        _lines(job, report),
     )
 
 
@@ -100,15 +100,11 @@ def _capture(job: Job, timeout: float) -> Capture:
     )  # fmt: skip
 
 
-def _lines(job: Job, capture: Capture, report: Report) -> dict[int, int]:
-    """The program's line for each event that violates something."""
-    found: dict[int, int] = {}
-    wanted = {violation.seq for violation in report.violations}
-    for event in capture.events:
-        step = event.get("step")
-        if event["seq"] in wanted and step is not None and step < len(job.program.lines):
-            found[event["seq"]] = job.program.lines[step]
-    return found
+def _lines(job: Job, report: Report) -> dict[int, int]:
+    """The program's line for each event that is told of."""
+    lines = job.program.lines
+    steps = {moment.seq: moment.step for moment in report.moments.values()}
+    return {seq: lines[s] for seq, s in steps.items() if s is not None and s < len(lines)}
 
 
 def _last(job: Job, capture: Capture) -> str:

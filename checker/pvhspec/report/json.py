@@ -10,18 +10,64 @@ from pvhspec import __version__
 from pvhspec.backends.protocol import Judgement
 from pvhspec.diagnostics import Diagnostic
 from pvhspec.ir.ir import Citation, Clause, Spec
+from pvhspec.report.baseline import Known
+from pvhspec.report.gate import Deviation, Run, Subject, Unreadable
 from pvhspec.report.source import clause_lines, clause_place, repository
 from pvhspec.report.verdict import Moment, Report
 
-__all__ = ["VERSION", "clause_object", "document", "dumped", "report_object", "unreadable_object"]
+__all__ = [
+    "VERSION",
+    "clause_object",
+    "document",
+    "dumped",
+    "envelope",
+    "known_object",
+    "report_object",
+    "unreadable_object",
+]
 
 VERSION = 1  # of the form; a field may be added without a new one, never taken away
 
 
-def document(traces: Iterable[dict[str, Any]], status: int) -> dict[str, Any]:
+def document(run: Run) -> dict[str, Any]:
     """All that one run of `pvhspec check` found."""
-    tool = {"name": "pvhspec", "version": __version__}
-    return {"version": VERSION, "tool": tool, "status": status, "traces": list(traces)}
+    traces = [
+        unreadable_object(item.name, item.errors)
+        if isinstance(item, Unreadable)
+        else report_object(item, run.spec)
+        for item in run.items
+    ]
+    return {**envelope(run, run.status), "traces": traces}
+
+
+def envelope(run: Run, status: int) -> dict[str, Any]:
+    """What every report begins with: who wrote it, what came of it, what the gate says."""
+    baseline = run.policy.baseline
+    known = None
+    if baseline is not None:
+        known = {
+            "path": baseline.path,
+            "fixed": [known_object(entry) for entry in run.fixed],
+            "expired": [known_object(entry) for entry in run.lapsed],
+        }
+    return {
+        "version": VERSION,
+        "tool": {"name": "pvhspec", "version": __version__},
+        "status": status,
+        "unmet": [{"where": u.where, "what": u.what} for u in run.unmet],
+        "baseline": known,
+    }
+
+
+def known_object(entry: Known) -> dict[str, Any]:
+    """A known deviation."""
+    return {
+        "clause": entry.clause,
+        "traces": list(entry.traces),
+        "reason": entry.reason,
+        "expires": entry.expires.isoformat(),
+        "line": entry.line,
+    }
 
 
 def dumped(value: Any) -> str:
@@ -34,11 +80,13 @@ def dumped(value: Any) -> str:
     return text
 
 
-def report_object(report: Report, spec: Spec) -> dict[str, Any]:
+def report_object(subject: Subject, spec: Spec) -> dict[str, Any]:
     """The verdict on one trace."""
+    report = subject.report
     return {
         "path": report.path,
         "verdict": report.verdict,
+        "fails": subject.fails,
         "hypervisor": {"name": report.hypervisor, "release": report.release},
         "mode": report.mode,
         "authority": report.authority,
@@ -50,6 +98,7 @@ def report_object(report: Report, spec: Spec) -> dict[str, Any]:
         "violations": [
             {
                 **clause_object(spec.clauses[name], spec),
+                **_deviation(subject.deviations[name]),
                 "count": report.violates[name],
                 "at": [_occurrence(report, j) for j in found],
                 "timeline": [_moment(m) for m in report.timeline(found[0])],
@@ -106,6 +155,15 @@ def _occurrence(report: Report, j: Judgement) -> dict[str, Any]:
         "allowed": finding.allowed if finding else None,
         "related": list(finding.related) if finding else [],
         "state": [str(fact) for fact in j.state],
+    }
+
+
+def _deviation(deviation: Deviation) -> dict[str, Any]:
+    entry = deviation.known or deviation.lapsed
+    return {
+        "level": deviation.level,
+        "fails": deviation.fails,
+        "known": None if entry is None else known_object(entry),
     }
 
 

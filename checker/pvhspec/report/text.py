@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from pvhspec.backends.protocol import Fact, Judgement
 from pvhspec.diagnostics import printable
 from pvhspec.ir.ir import Clause, Spec
+from pvhspec.report.baseline import Known
+from pvhspec.report.gate import Deviation, Run, Unmet
 from pvhspec.report.paint import Paint, wrapped
 from pvhspec.report.source import citation_text, clause_lines, clause_place
 from pvhspec.report.verdict import Report
 
-__all__ = ["by_module", "coverage_line", "text_of"]
+__all__ = [
+    "baseline_text",
+    "by_module",
+    "coverage_line",
+    "facts_told",
+    "prose_of",
+    "tally",
+    "text_of",
+    "unmet_text",
+]  # fmt: skip
 
 _MOST_SINCE_START = 3
 _LABEL = 10  # columns for `seen`, `allowed`, …
@@ -21,11 +32,26 @@ _BY = {
 }
 
 
-def text_of(report: Report, spec: Spec, *, paint: Paint, verbose: bool = False) -> str:
-    """The whole verdict."""
-    lines = [*_head(report, paint), ""]
+_COLORS = {"error": "red", "warning": "yellow", "note": "blue"}
+_WORDS = {"error": "violated", "warning": "warning", "note": "note"}
+
+
+def text_of(
+    report: Report,
+    spec: Spec,
+    *,
+    paint: Paint,
+    verbose: bool = False,
+    deviations: Mapping[str, Deviation] | None = None,
+) -> str:
+    """The whole verdict; `deviations` says how bad each violation is, and what is known of it."""
+    each = {c: (deviations or {}).get(c, Deviation(c)) for c in report.broken}
+    lines = [*_head(report, each.values(), paint), ""]
     for clause, found in report.broken.items():
-        lines += [*_violation(report, spec, clause, found, paint), ""]
+        if each[clause].known is None:
+            lines += [*_violation(report, spec, each[clause], found, paint), ""]
+        else:
+            lines += [*_accepted(report, each[clause], found[0], paint), ""]
     lines += _unseen(report, verbose, paint)
     lines.append(coverage_line(report, paint))
     if verbose:
@@ -37,15 +63,31 @@ def text_of(report: Report, spec: Spec, *, paint: Paint, verbose: bool = False) 
     return "\n".join(lines)
 
 
-def _head(report: Report, paint: Paint) -> Iterator[str]:
-    count = len(report.violates)
-    match report.verdict:
-        case "violates":
-            verdict = paint(f"violates {count} clause{'s' if count != 1 else ''}", "red")
-        case "conforms":
-            verdict = paint("conforms in all that could be seen", "green")
-        case _:
-            verdict = paint("nothing could be seen", "yellow")
+def tally(deviations: Iterable[Deviation]) -> tuple[list[str], list[str]]:
+    """What is violated, counted in words: what fails, and what does not."""
+    all_ = list(deviations)
+    failing = sum(d.fails for d in all_)
+    known = sum(d.known is not None for d in all_)
+    rest = [d.level for d in all_ if d.known is None]
+    fails = [f"violates {_clauses(failing)}"] if failing else []
+    counts = {
+        "known deviation": known,
+        "warning": rest.count("warning"),
+        "note": rest.count("note"),
+    }
+    return fails, [f"{n} {word}{'s' if n != 1 else ''}" for word, n in counts.items() if n]
+
+
+def _head(report: Report, deviations: Iterable[Deviation], paint: Paint) -> Iterator[str]:
+    fails, rest = tally(deviations)
+    if fails:
+        verdict = paint(", ".join([*fails, *rest]), "red")
+    elif rest:
+        verdict = paint(f"conforms but for {', '.join(rest)}", "yellow")
+    elif report.verdict == "conforms":
+        verdict = paint("conforms in all that could be seen", "green")
+    else:
+        verdict = paint("nothing could be seen", "yellow")
     yield f"{paint(printable(report.path), 'bold')}: {verdict}"
     made = "written, not captured" if report.synthetic else f"captured by {report.method}"
     events = f"{report.events:,} event{'s' if report.events != 1 else ''}"
@@ -61,11 +103,12 @@ def _head(report: Report, paint: Paint) -> Iterator[str]:
 
 
 def _violation(
-    report: Report, spec: Spec, name: str, found: list[Judgement], paint: Paint
+    report: Report, spec: Spec, deviation: Deviation, found: list[Judgement], paint: Paint
 ) -> Iterator[str]:
+    name, level = deviation.clause, deviation.level
     clause = spec.clauses[name]
-    yield f"{paint('violated', 'red')} {paint(name, 'bold')}"
-    prose = _prose(clause, spec)
+    yield f"{paint(_WORDS[level], _COLORS[level])} {paint(name, 'bold')}"
+    prose = prose_of(clause, spec)
     if prose:
         yield f"  {wrapped(prose, 2)}"
     first = found[0]
@@ -89,6 +132,24 @@ def _violation(
         more = ", ".join(str(j.seq) for j in found[1:])
         etc = ", …" if count > len(found) else ""
         yield from _label("again", f"{count - 1} more times, at event {more}{etc}", paint)
+    if deviation.lapsed is not None:
+        yield from _label("was known", _until(deviation.lapsed), paint)
+
+
+def _accepted(
+    report: Report, deviation: Deviation, first: Judgement, paint: Paint
+) -> Iterator[str]:
+    """A known deviation, in brief."""
+    yield f"{paint('known', 'yellow')} {paint(deviation.clause, 'bold')}"
+    yield from _label("event", _event(report, first), paint)
+    if first.finding is not None:
+        yield from _label("seen", first.finding.seen, paint)
+    assert deviation.known is not None
+    yield from _label("known", _until(deviation.known), paint)
+
+
+def _until(entry: Known) -> str:
+    return f"until {entry.expires.isoformat()}: {entry.reason}"
 
 
 def _event(report: Report, judgement: Judgement) -> str:
@@ -115,7 +176,7 @@ def _formula(clause: Clause) -> Iterator[str]:
             yield line
 
 
-def _prose(clause: Clause, spec: Spec) -> str:
+def prose_of(clause: Clause, spec: Spec) -> str:
     """What the clause says; part of a whole speaks with the whole's words."""
     name = clause.id
     while name:
@@ -182,6 +243,30 @@ def by_module(clauses: Iterable[str]) -> Iterator[str]:
     for module, names in sorted(groups.items()):
         yield f"  {module} ({len(names)})"
         yield f"    {wrapped(', '.join(names), 4)}"
+
+
+# ---- the gate ----------------------------------------------------------------------------------
+
+
+def unmet_text(unmet: Iterable[Unmet], paint: Paint) -> list[str]:
+    """What was required and is not met."""
+    return [paint(f"gate not met: {printable(u.what)}", "red") for u in unmet]
+
+
+def baseline_text(run: Run, paint: Paint) -> list[str]:
+    """What became of the known deviations: those that are mended, and those whose day is over."""
+    baseline = run.policy.baseline
+    if baseline is None:
+        return []
+    lines: list[str] = []
+    for word, color, entries in (("mended", "green", run.fixed), ("over", "red", run.lapsed)):
+        for entry in entries:
+            told = f"{entry.clause}, {_until(entry)} ({baseline.place(entry)})"
+            lines.append(f"  {paint(f'{word:<{_LABEL}}', color)}{wrapped(printable(told), 12)}")
+    if not lines:
+        return []
+    help_ = "  help: --update-baseline takes out what is mended"
+    return ["known deviations:", *lines, *([help_] if run.fixed else [])]
 
 
 def _clauses(count: int) -> str:

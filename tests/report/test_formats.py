@@ -1,0 +1,213 @@
+"""Every form of a report is what its readers expect, whatever was judged."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+import xmlschema
+from jsonschema import Draft4Validator, FormatChecker
+
+from pvhspec import _data, cli
+from tests.cli.transcripts import INPUTS
+
+SCHEMAS = Path(__file__).parent / "schemas"
+BELL = ("--spec", str(INPUTS / "bell"))
+REAL = sorted((_data.traces_dir() / "corpus" / "real").glob("*.jsonl"))
+FOREIGN = _data.traces_dir() / "corpus" / "foreign"
+MADE = [INPUTS / f"{n}.jsonl" for n in ("conforms", "violates", "unseen", "blind", "cut", "none")]
+
+
+def _sarif() -> Draft4Validator:
+    """The schema of SARIF 2.1.0. The copy is of the committee's draft: what the standard and its
+    errata changed, and what they ask of the parts that reports here have, is said below."""
+    schema = json.loads((SCHEMAS / "sarif-schema-2.1.0.json").read_text())
+    parts = schema["definitions"]
+    parts["suppression"]["properties"]["status"] = parts["suppression"]["properties"].pop("state")
+    for name, one_of in {
+        "messageClass": ("text", "id"),
+        "physicalLocation": ("address", "artifactLocation"),
+        "region": ("startLine", "charOffset", "byteOffset"),
+    }.items():
+        parts[name]["anyOf"] = [{"required": [key]} for key in one_of]
+    for part in parts.values():
+        if "properties" in part and "additionalProperties" not in part:
+            part["additionalProperties"] = False
+    parts["propertyBag"]["additionalProperties"] = True
+    Draft4Validator.check_schema(schema)
+    return Draft4Validator(schema, format_checker=FormatChecker())
+
+
+SARIF = _sarif()
+
+# What is judged: traces that conform, that do not, that show nothing, that are not there.
+RUNS: dict[str, tuple[str, ...]] = {
+    "made": (*BELL, *map(str, MADE)),
+    "known": (*BELL, "--baseline", str(INPUTS / "known.toml"), *map(str, MADE)),
+    "warnings": (*BELL, "--severity", "*=warning", "--require-seen", "90%", *map(str, MADE)),
+    "real": tuple(map(str, REAL)),
+    "foreign": ("--release", "4.17", "--mode", "pvh_dom0", str(FOREIGN / "linux-xen.qtrace")),
+}
+
+
+@pytest.fixture(params=RUNS)
+def words(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return RUNS[request.param]
+
+
+def told(tmp_path: Path, form: str, words: tuple[str, ...]) -> str:
+    out = tmp_path / "report"
+    cli.main(["check", "--format", f"{form}={out}", *words])
+    return out.read_text()
+
+
+def test_sarif(words: tuple[str, ...], tmp_path: Path) -> None:
+    found = json.loads(told(tmp_path, "sarif", words))
+    assert [f"{e.json_path}: {e.message}" for e in SARIF.iter_errors(found)] == []
+    (run,) = found["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    for result in run["results"]:
+        rule = rules[result["ruleIndex"]]
+        assert rule["id"] == result["ruleId"]
+        assert rule["help"]["text"]
+        assert "cited: " in rule["help"]["markdown"]
+        assert result["codeFlows"][0]["threadFlows"][0]["locations"][-1]["location"]["message"]
+        assert "abi" in result["relatedLocations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    prints = [r["partialFingerprints"]["clauseAndTrace/v1"] for r in run["results"]]
+    assert len(set(prints)) == len(prints)
+
+
+def test_the_schema_of_sarif_refuses_something() -> None:
+    tool = {"driver": {"name": "pvhspec"}}
+    wrong: tuple[dict[str, Any], ...]
+    wrong = ({"message": {}}, {"message": {"text": ""}, "levels": 1}, {"ruleIndex": "1"})
+    for result in wrong:
+        run = {"tool": tool, "results": [result]}
+        assert list(SARIF.iter_errors({"version": "2.1.0", "runs": [run]})), result
+
+
+def test_a_location_is_where_the_event_stands(tmp_path: Path) -> None:
+    for result in results(tmp_path, "violates.jsonl"):
+        (location,) = result["locations"]
+        place = location["physicalLocation"]
+        file = Path(unquote(place["artifactLocation"]["uri"].removeprefix("file://")))
+        line = file.read_text().splitlines()[place["region"]["startLine"] - 1]
+        event = result["properties"]["event"]
+        assert line == file.read_text().splitlines()[1:][event], "the header, then events from 0"
+
+
+def results(tmp_path: Path, name: str, *more: str) -> list[dict[str, Any]]:
+    words = (*BELL, *more, str(INPUTS / name))
+    (run,) = json.loads(told(tmp_path, "sarif", words))["runs"]
+    return list(run["results"])
+
+
+def test_fingerprints_stay_where_events_move(tmp_path: Path) -> None:
+    before = {r["ruleId"]: r["partialFingerprints"] for r in results(tmp_path, "violates.jsonl")}
+    lines = (INPUTS / "violates.jsonl").read_text().splitlines()
+    note = json.dumps({"kind": "note", "text": "one more"})
+    moved = tmp_path / "violates.jsonl"
+    moved.write_text("\n".join([lines[0], note, *lines[1:]]) + "\n")
+    out = tmp_path / "moved"
+    cli.main(["check", *BELL, "--format", f"sarif={out}", str(moved)])
+    (run,) = json.loads(out.read_text())["runs"]
+    assert {r["ruleId"]: r["partialFingerprints"] for r in run["results"]} == before
+    assert run["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] == 3
+
+
+def test_what_is_known_is_suppressed_with_its_reason(tmp_path: Path) -> None:
+    found = results(tmp_path, "violates.jsonl", "--baseline", str(INPUTS / "known.toml"))
+    by_clause = {r["ruleId"].rpartition(".")[2]: r["suppressions"] for r in found}
+    assert by_clause["too_shrill"] == []
+    assert by_clause["lowest"] == []
+    (one,) = by_clause["no_bell"]
+    assert one["justification"] == "The old house is being rebuilt. (until 2999-12-31)"
+
+
+def test_junit(words: tuple[str, ...], tmp_path: Path) -> None:
+    text = told(tmp_path, "junit", words)
+    xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").validate(text)
+    for suite in ElementTree.fromstring(text):
+        cases = suite.findall("testcase")
+        names = [case.get("name") for case in cases]
+        assert suite.get("tests") == str(len(names))
+        assert suite.get("failures") == str(len(suite.findall("testcase/failure")))
+        assert suite.get("skipped") == str(len(suite.findall("testcase/skipped")))
+
+
+def test_junit_fails_where_the_gate_does(tmp_path: Path) -> None:
+    for name, run in RUNS.items():
+        out = tmp_path / name
+        status = cli.main(["check", "--format", f"junit={out}", *run])
+        failures = ElementTree.fromstring(out.read_text()).findall(".//failure")
+        assert bool(failures) == bool(status), name
+
+
+def test_what_xml_cannot_hold_is_replaced(tmp_path: Path) -> None:
+    trace = tmp_path / "a\x07b\x1b.jsonl"
+    shutil.copy(INPUTS / "violates.jsonl", trace)
+    text = told(tmp_path, "junit", (*BELL, str(trace)))
+    assert "a�b�" in text
+    xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").validate(text)
+
+
+def test_tap(words: tuple[str, ...], tmp_path: Path) -> None:
+    lines = told(tmp_path, "tap", words).splitlines()
+    assert lines[0] == "TAP version 14"
+    points = [re.fullmatch(r"(not )?ok (\d+) - (.*)", line) for line in lines]
+    numbers = [int(m[2]) for m in points if m]
+    assert lines[1] == f"1..{len(numbers)}"
+    assert numbers == list(range(1, len(numbers) + 1))
+    inside = False
+    for line, point in list(zip(lines, points, strict=True))[2:]:
+        assert inside == (point is None), line
+        inside = (line != "  ..." and (inside or line == "  ---")) or bool(point and point[1])
+    assert not inside
+
+
+@pytest.mark.skipif(shutil.which("prove") is None, reason="no prove: apt install perl")
+def test_tap_is_read_by_prove(tmp_path: Path) -> None:
+    for name, run in RUNS.items():
+        out = tmp_path / f"{name}.tap"
+        status = cli.main(["check", "--format", f"tap={out}", *run])
+        done = subprocess.run(
+            ["prove", "--source", "file", "--file-option", "extensions=.tap", str(out)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert "Parse errors" not in done.stdout + done.stderr, done.stdout
+        assert bool(done.returncode) == bool(status), name
+
+
+def test_annotations_are_one_line_each_and_errors_first(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    lines = told(tmp_path, "github", words).splitlines()
+    kinds = [re.match(r"::(error|warning|notice) ([^:]*)::\S", line) for line in lines]
+    assert all(kinds), lines
+    order = [m[1] for m in kinds if m]
+    assert order == sorted(order, key=["error", "warning", "notice"].index)
+
+
+def test_an_annotation_hides_nothing_from_its_reader(tmp_path: Path) -> None:
+    trace = tmp_path / "100%,a:b\nc.jsonl"
+    shutil.copy(INPUTS / "violates.jsonl", trace)
+    text = told(tmp_path, "github", (*BELL, str(trace)))
+    assert "100%25%2Ca%3Ab%0Ac.jsonl,line=2" in text
+    assert len(text.splitlines()) == 4
+
+
+def test_every_form_is_written_by_one_run(tmp_path: Path) -> None:
+    from pvhspec.commands.gating import FORMATS
+
+    words = [w for form in FORMATS for w in ("--format", f"{form}={tmp_path / form}")]
+    assert cli.main(["check", *BELL, *words, str(INPUTS / "violates.jsonl")]) == 1
+    for form in FORMATS:
+        assert "too_shrill" in (tmp_path / form).read_text(), form
+    assert not list(tmp_path.glob("*.part"))
