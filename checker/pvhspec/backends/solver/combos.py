@@ -68,10 +68,30 @@ def alike(item: Operation | Observation, all_: Iterable[Combo]) -> Iterator[tupl
 
 
 def shown_combos(group: tuple[Combo, ...], all_: tuple[Combo, ...]) -> str:
-    """A group in words: `4.14 to 4.20, pvh_dom0, pvh_domu`."""
-    versions = sorted({v for v, _ in group})
-    modes = list(dict.fromkeys(m for _, m in group))
-    first, last = (".".join(map(str, v)) for v in (versions[0], versions[-1]))
-    where = first if first == last else f"{first} to {last}"
+    """A group in words: `4.14 to 4.20, pvh_dom0, pvh_domu`; modes of other releases after `;`."""
+    versions = sorted({v for v, _ in all_} | {v for v, _ in group})
     every = list(dict.fromkeys(m for _, m in all_))
-    return f"{where}, {'every mode' if modes == every else ', '.join(modes)}"
+    by_releases: dict[str, list[str]] = {}
+    for mode in dict.fromkeys(m for _, m in group):
+        own = {v for v, m in group if m == mode}
+        by_releases.setdefault(_runs([v in own for v in versions], versions), []).append(mode)
+    return "; ".join(f"{when}, {_modes(modes, every)}" for when, modes in by_releases.items())
+
+
+def _runs(member: list[bool], versions: list[Version]) -> str:
+    """`4.14 to 4.17 and 4.20`: the releases that belong, of all in order."""
+    runs: list[list[Version]] = []
+    for number, version in enumerate(versions):
+        if member[number] and number and member[number - 1]:
+            runs[-1][1] = version
+        elif member[number]:
+            runs.append([version, version])
+    names = [[".".join(map(str, v)) for v in run] for run in runs]
+    return " and ".join(a if a == b else f"{a} to {b}" for a, b in names)
+
+
+def _modes(modes: list[str], every: list[str]) -> str:
+    others = [m for m in every if m not in modes]
+    if len(others) < min(3, len(modes)):
+        return f"every mode but {', '.join(others)}" if others else "every mode"
+    return ", ".join(modes)

@@ -204,6 +204,7 @@ class Chain:
                     yield term == 3  # user mode, and not the rings that nobody uses
             elif not name.startswith("out.") and name != "result":
                 yield z3.ULT(term, 4)
+                yield z3.ULT(term, 64)
 
     def _offer_small(self) -> None:
         """Small numbers for the quantifiers: an implementation takes the lowest that is free."""

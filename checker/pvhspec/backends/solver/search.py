@@ -37,15 +37,16 @@ def rank(where: Where) -> tuple[object, ...]:
 
 
 def shortest(
-    spec: Spec, ways: list[Sought], items: list[Step], where: Where, depth: int, budget: float
+    spec: Spec, ways: list[Sought], items: list[Step], where: Where, depths: range, budget: float
 ) -> tuple[Sought, Execution] | str:
     """The shortest of all ways, and of those the first; or why there is none.
 
+    `depths` are numbers of steps before what the goal itself is.
     What a toolstack has to set, and who else has to call, is left out where it can be.
     """
     end = time.monotonic() + budget
-    trouble = f"not reached within {depth} steps of boot"
-    for count in range(depth + 1):
+    trouble = f"not reached within {depths.stop - 1} steps of boot"
+    for count in depths:
         for usual, alone in ((True, True), (True, False), (False, False)):
             for way in ways:
                 left = end - time.monotonic()

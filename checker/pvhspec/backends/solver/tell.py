@@ -12,13 +12,13 @@ from pvhspec.backends.solver.obligation import Broken
 from pvhspec.backends.solver.prove import Proof, Step
 from pvhspec.ir.ir import Operation, Spec
 
-__all__ = ["call_shown", "cell_shown", "proof_as_json", "tell_proof"]
+__all__ = ["broken_shown", "call_shown", "cell_shown", "proof_as_json", "tell_proof"]
 
 
 def cell_shown(spec: Spec, state: str, index: tuple[Any, ...], value: Any) -> str:
     """`channel[0, 5] = ipi`."""
     shown = shown_value(value, spec.states[state].type)
-    return f"{state}[{', '.join(map(str, index))}] = {shown}"
+    return f"{state}[{', '.join(map(str, index))}] = {shown}" if index else f"{state} = {shown}"
 
 
 def call_shown(spec: Spec, op: Operation, inputs: dict[str, Any], code: int | None) -> str:
@@ -68,7 +68,7 @@ def tell_proof(spec: Spec, proof: Proof) -> Iterator[str]:
             yield f"  {step.what}: {step.outcome.why} ({where})"
         elif step.outcome.broken is not None:
             yield f"  {step.what} breaks it ({where}):"
-            yield from _broken(spec, step, step.outcome.broken)
+            yield from broken_shown(spec, step, step.outcome.broken)
 
 
 def _worst(spec: Spec, proof: Proof) -> Iterator[tuple[Step, str]]:
@@ -94,7 +94,8 @@ def _how(proof: Proof) -> Iterator[str]:
         yield f"  {line}"
 
 
-def _broken(spec: Spec, step: Step, broken: Broken) -> Iterator[str]:
+def broken_shown(spec: Spec, step: Step, broken: Broken) -> Iterator[str]:
+    """How a step breaks an invariant: the cells before and after, and what happens."""
     before = {(s, i): v for s, i, v in broken.before}
     after = {(s, i): v for s, i, v in broken.after}
     ahead = "before"
@@ -126,7 +127,7 @@ def proof_as_json(spec: Spec, proof: Proof) -> dict[str, Any]:
         "with": sorted({w for s in proof.steps for w in s.with_}),
         "needs": list(proof.hangs_on),
         "broken": [
-            {"step": s.what, "where": where, "text": list(_broken(spec, s, s.outcome.broken))}
+            {"step": s.what, "where": where, "text": list(broken_shown(spec, s, s.outcome.broken))}
             for s, where in _worst(spec, proof)
             if s.outcome.broken is not None
         ],

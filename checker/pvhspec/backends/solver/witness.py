@@ -90,7 +90,7 @@ def _at(
     if not possible:
         return Witness(clause, "never", where)
     ways = [Sought(g, partial(confirm, spec, clause, g, where)) for g in possible]
-    found = shortest(spec, ways, items, where, depth, end - time.monotonic())
+    found = shortest(spec, ways, items, where, range(depth + 1), end - time.monotonic())
     if isinstance(found, str):
         return Witness(clause, "open", where, why=found)
     way, execution = found
