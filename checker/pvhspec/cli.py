@@ -31,7 +31,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Ask the specification": {
         "explain": ("explain", "a clause: prose, formula, authority, citation, examples"),
         "prove": ("prove", "what always holds"),
-        "query": ("query", "can it happen, and how"),
+        "query": ("query", "can it happen, and how; what must hold"),
+        "repl": ("repl", "question after question"),
         "witness": ("witness", "the shortest execution in which a clause matters"),
         "complete": ("complete", "gaps, contradictions, dead text"),
         "diff": ("diff", "what differs between releases, modes or revisions"),

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pvhspec.commands.asking import add_asking, needs_solver, place_of, place_options, progress
-from pvhspec.commands.common import Subparsers, command, spec_of
-from pvhspec.diagnostics import PvhError
+from pvhspec.commands.asking import NO_MODE, add_asking, needs_solver, place_options, progress
+from pvhspec.commands.common import BAD_RELEASE, Subparsers, command, spec_of
+from pvhspec.diagnostics import Diagnostic, PvhError
+from pvhspec.names.gates import parse_version
 
 if TYPE_CHECKING:
     from pvhspec.backends.solver.query import Answer, Options
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
     from pvhspec.ir.lower.question import Lexicon
     from pvhspec.ir.questions import Question
 
-__all__ = ["add_options", "add_parser", "answered", "lexicon_of", "options_of", "run", "status_of"]
+__all__ = [
+    "add_options",
+    "add_parser",
+    "answered",
+    "lexicon_of",
+    "modes_named",
+    "options_of",
+    "release_named",
+    "run",
+    "status_of",
+    "write_programs",
+]
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -60,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
         return 3
     lexicon = lexicon_of(args.spec)
     spec, text = lexicon.spec, " ".join(args.question)
-    place = place_of(args, spec)
-    release, mode = (args.release and place and place[0]), (args.mode and place and place[1])
-    question, answer = answered(lexicon, text, release or None, mode or None, options_of(args))
+    release = release_named(args.release, spec)
+    modes = None if args.mode is None else modes_named(args.mode, spec)
+    question, answer = answered(lexicon, text, release, modes, options_of(args))
     if args.format == "json":
         import json
 
@@ -77,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         for line in answer_text(spec, question, answer, Paint(wants_color(sys.stdout))):
             print(line)
     if args.program is not None:
-        _write(args.program, text, answer)
+        write_programs(args.program, text, answer)
     return status_of(question, answer)
 
 
@@ -100,19 +112,47 @@ def options_of(args: argparse.Namespace) -> Options:
     return Options(args.depth, args.budget, args.jobs, not args.no_cache, progress("questions"))
 
 
+def release_named(text: str | None, spec: Spec) -> Version | None:
+    """The release that is asked about; None for all. Raises PvhError."""
+    if text is None:
+        return None
+    known = ", ".join(".".join(map(str, r)) for r in spec.releases)
+    try:
+        version = parse_version(text)
+    except ValueError as error:
+        raise PvhError(Diagnostic(BAD_RELEASE, str(error), f"there are {known}")) from None
+    if version[:2] not in spec.releases:
+        raise PvhError(Diagnostic(BAD_RELEASE, f"no release {text}", f"there are {known}"))
+    return version
+
+
+def modes_named(name: str, spec: Spec) -> frozenset[str]:
+    """The modes that a mode or group stands for. Raises PvhError."""
+    if name in spec.modes:
+        return frozenset((name,))
+    if name not in spec.groups:
+        known = ", ".join((*spec.modes, *spec.groups))
+        raise PvhError(Diagnostic(NO_MODE, f"no mode {name}", f"there are {known}"))
+    return spec.groups[name]
+
+
 def answered(
-    lexicon: Lexicon, text: str, release: Version | None, mode: str | None, options: Options
+    lexicon: Lexicon,
+    text: str,
+    release: Version | None,
+    modes: frozenset[str] | None,
+    options: Options,
 ) -> tuple[Question, Answer]:
     """The question as it was understood, and its answer. Raises PvhError where it was not.
 
-    `release` and `mode` are for questions that name none.
+    `release` and `modes` are for questions that name none.
     """
     from dataclasses import replace
 
     question, errors = lexicon.lower(text)
     if question is None:
         raise PvhError(*errors)
-    question = replace(question, place=question.place.narrowed(release, mode))
+    question = replace(question, place=question.place.narrowed(release, modes))
     return question, _answer(lexicon.spec, question, options)
 
 
@@ -147,7 +187,7 @@ def status_of(question: Question, answer: Answer) -> int:
     return int(stated and answer.status == "no")
 
 
-def _write(path: Path, text: str, answer: Answer) -> None:
+def write_programs(path: Path, text: str, answer: Answer) -> None:
     """The program; of several one file each, by the name of the answer."""
     from pvhspec.report.answers import programs
 

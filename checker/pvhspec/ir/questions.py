@@ -23,11 +23,11 @@ class Place:
             return False
         return self.gate.open(version, mode)
 
-    def narrowed(self, on: Version | None, mode: str | None) -> Place:
-        """With a release and a mode where the question names none itself."""
+    def narrowed(self, on: Version | None, modes: frozenset[str] | None) -> Place:
+        """With a release and modes where the question names none itself."""
         gate = self.gate
-        if mode is not None and gate.modes is None:
-            gate = replace(gate, modes=frozenset((mode,)))
+        if modes is not None and gate.modes is None:
+            gate = replace(gate, modes=modes)
         named = self.on is not None or gate.since is not None or gate.until is not None
         return Place(gate, self.on if named else on)
 

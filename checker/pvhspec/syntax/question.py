@@ -22,7 +22,7 @@ from pvhspec.syntax.errors import parse_error, too_deep, tree_too_deep
 from pvhspec.syntax.mistakes import GENERAL
 from pvhspec.syntax.source import check_text
 
-__all__ = ["FORMS", "NAME", "PATH", "parse_question", "question_grammar", "words_after"]
+__all__ = ["FORMS", "NAME", "PARTS", "PATH", "parse_question", "question_grammar", "words_after"]
 
 NO_QUESTION = code("PVH133", "A question is not of a form that is understood.")
 
@@ -38,7 +38,7 @@ FORMS = (
     "must EXPR",
     "what must hold of FIELD at EVENT",
 )
-_WHERE = "in MODE, on RELEASE, when EXPR, to an unprivileged domain, at EVENT"
+PARTS = "in MODE, on RELEASE, when EXPR, to an unprivileged domain, at EVENT"
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4}
 
 
@@ -81,13 +81,13 @@ def _wrong(error: UnexpectedInput, text: str, lark: Lark) -> Diagnostic:
     rest = text.split("\n")[(found.line or 1) - 1][at - 1 :].split()
     word = f"`{rest[0]}`" if rest else "the end"
     if not text[: at - 1].split():
-        remedy = "\n".join((*FORMS, f"and after it: {_WHERE}"))
+        remedy = "\n".join((*FORMS, f"and after it: {PARTS}"))
         what = f"{word} begins no question" if rest else "there is no question"
     else:
         what = f"{word} cannot stand here in a question" if rest else "the question goes on"
         words = sorted(w for w in accepts if w.isalpha() and w.islower())
         name = ["a name"] if NAME in accepts else []
-        remedy = "expected " + ", ".join((*name, *words)) if words or name else f"or: {_WHERE}"
+        remedy = "expected " + ", ".join((*name, *words)) if words or name else f"or: {PARTS}"
     return Diagnostic(
         NO_QUESTION, what, remedy, PATH, found.line, found.column, found.end_column,
         found.source_line,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache as once
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,21 @@ def _results(jobs: list[Job], left: list[int], cores: int | None) -> Any:
     if workers <= 1:
         yield from map(_run, left)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        for future in as_completed([pool.submit(_run, n) for n in left]):
-            yield future.result()
+    others = active_children()
+    with ProcessPoolExecutor(workers, get_context("fork"), _deaf) as pool:
+        try:
+            for future in as_completed([pool.submit(_run, n) for n in left]):
+                yield future.result()
+        except BaseException:  # interrupted, or given up by who asked: nobody waits for the rest
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(active_children()) - set(others):
+                child.kill()
+            raise
+
+
+def _deaf() -> None:
+    """Ctrl-C is for the parent, who ends its children."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # ---- what was decided before -------------------------------------------------------------------

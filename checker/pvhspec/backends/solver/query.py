@@ -215,6 +215,7 @@ class _Call:
         assert special is not None
         tracked = TrackedCall(self.spec, special, where)
         wanted = [*tracked.returned(self.code), *tracked.so(self.when, where)]
+        wanted += _here(tracked.call.frame.inputs, where)
         possible, _ = tracked.possible(budget, wanted)
         if possible is not False:
             return None
@@ -232,7 +233,7 @@ class _Call:
         ways: dict[int, Error | None] = {}
         sought: list[Sought] = []
         for error in self._ways(special):
-            goal = self._goal(special, error, when)
+            goal = self._goal(special, error, when, where)
             ways[id(goal)] = error
             sought.append(Sought(goal, against))
         found = shortest(
@@ -240,11 +241,12 @@ class _Call:
         )
         return found if isinstance(found, str) else (ways[id(found[0].goal)], found[1])
 
-    def _goal(self, special: Operation, error: Error | None, when: Expr) -> Goal:
+    def _goal(self, special: Operation, error: Error | None, when: Expr, where: Where) -> Goal:
         def ask(chain: Chain) -> None:
             made = chain.last(special)
             wanted = [made.code == self.code, chain.ground.expr(when, made.frame)]
             wanted += [d for e, d in made.due if error is not None and e.clause == error.clause]
+            wanted += _here(made.frame.inputs, where)
             chain.ground.constraints.append(z3.And(*wanted))
 
         return Goal(special, ask, (*expressions(special), when))
@@ -273,6 +275,12 @@ class _Call:
         return Answer(
             "yes", self.subject, (clause,), holds_in, where, execution, before, maybe=maybe
         )  # fmt: skip
+
+
+def _here(inputs: dict[str, Any], where: Where) -> list[Any]:
+    """What an event is told of the release it happens on: major and minor number, 16 bits each."""
+    term = inputs.get("release")
+    return [] if term is None else [term == (where[0][0] << 16 | where[0][1])]
 
 
 _UNSAID = "the text does not say what it returns"

@@ -97,16 +97,24 @@ def as_program(execution: Execution) -> str | None:
 def _call(move: Move) -> list[str] | None:
     op, inputs = move.item, dict(move.inputs)
     assert isinstance(op, Operation)
-    if op.struct is None or op.command is None or inputs.get("caller", 0) != 0:
+    ring = {0: "", 3: " cpl 3"}.get(inputs.get("cpl", 0))
+    if ring is None or op.number is None or inputs.get("caller", 0) != 0:
         return None
-    if inputs.get("cpl", 0) != 0 or inputs.get("width", 64) != 64 or not _certain(move):
+    if inputs.get("width", 64) != 64 or not _certain(move):
         return None
-    if inputs.get("readable") is False:
-        return [f"{op.name}(unreadable)"]
+    if op.name.endswith(".other"):
+        operands = ", ".join(f"{inputs.get(p.name, 0):#x}" for p in op.params)
+        return [f"hypercall {op.hypercall}({operands}){ring}"]
     args = [f"{s.name} = {inputs.get(s.name, 0):#x}" for s in op.slots if s.read]
-    if inputs.get("writable") is False:
+    # What points to the structure is the probe's affair, unless it points to none.
+    for param in op.params[op.command is not None :]:
+        if param.name in inputs and not (op.struct and inputs[param.name]):
+            args.append(f"{param.name} = {inputs[param.name]:#x}")
+    if inputs.get("readable") is False:
+        args = ["unreadable"]
+    elif inputs.get("writable") is False:
         args.insert(0, "readonly")
-    return [f"{op.name}({', '.join(args)})"]
+    return [f"{op.name}({', '.join(args)}){ring}"]
 
 
 def _certain(move: Move) -> bool:

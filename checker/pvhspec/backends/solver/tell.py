@@ -24,7 +24,7 @@ def cell_shown(spec: Spec, state: str, index: tuple[Any, ...], value: Any) -> st
 def call_shown(spec: Spec, op: Operation, inputs: dict[str, Any], code: int | None) -> str:
     """`domain 0: EVTCHNOP_close(port = 5) -> 0`."""
     fields = [s.name for s in op.slots if s.read] or [
-        p.name for p in op.params if p.name not in ("cmd", "arg")
+        p.name for p in op.params if (p.name in inputs and p.name != "cmd") or op.command is None
     ]
     args = ", ".join(f"{n} = {_number(inputs.get(n, 0))}" for n in fields)
     outs = [
