@@ -90,6 +90,9 @@ class Observer:
                         updates += self._effects(item, env, owner).updates
             except Stop:
                 continue
+        effects = f"{owner.id}.effects"
+        if not any(update.clause == effects for update in updates):
+            self.clauses.by_id.pop(effects, None)  # all of them stand in clauses of their own
         return Observation(
             owner.id, decl.event.text, owner.gate, when, tuple(requires), tuple(undefined),
             tuple(updates),
