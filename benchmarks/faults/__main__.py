@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from benchmarks.faults.symbols import Xen
 from benchmarks.faults.trial import Keys, Result, keys_of, try_mutant
 
 from pvhspec.conform import Job, bundled_programs, xen_jobs
+from pvhspec.conform.generated import Options, programs, release_of
 from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
+from pvhspec.programs import Compiled
 from pvhspec.targets import capture_xen
 
 #: Which programs are run, in this order: each once, in one width or the other.
@@ -46,7 +49,7 @@ def main() -> int:
         chosen = [m for m in chosen if m.kind in args.kind]
     random.Random(args.seed).shuffle(chosen)
     chosen = chosen[: args.sample]
-    jobs = _jobs(spec, args.xen)
+    jobs = _generated(spec, args) if args.generated else _jobs(spec, args.xen)
     stock = {job.file_name: _stock(job) for job in jobs}
     _shared[:] = [partial(try_mutant, xen, jobs=jobs, stock=stock, spec=spec)]
     print(f"Xen {args.xen}: {len(chosen)} faults, {len(jobs)} programs", file=sys.stderr)
@@ -72,6 +75,8 @@ def _arguments() -> argparse.Namespace:
     add("--function", action="append", default=[], help="only in this function")
     add("--kind", action="append", default=[], help="branch, bound, code, value, bit")
     add("--jobs", type=int, default=os.cpu_count(), help="at a time")
+    add("--generated", type=int, metavar="N",
+        help="the first N programs of `conform --budget`, not those included")  # fmt: skip
     add("--spec", type=Path, help="another specification")
     add("--out", type=Path, metavar="FILE", help="every result as JSON")
     return parser.parse_args()
@@ -80,6 +85,19 @@ def _arguments() -> argparse.Namespace:
 def _jobs(spec: Spec, release: str) -> list[Job]:
     made = {(job.name, job.width): job for job in xen_jobs(spec, release, bundled_programs())}
     return [made[run] for run in _RUNS if run in made]
+
+
+def _generated(spec: Spec, args: argparse.Namespace) -> list[Job]:
+    """What `pvhspec conform --budget 60 --seed N` begins with."""
+    options = Options(args.xen, seed=args.seed)
+    _, _, version = release_of(spec, args.xen)
+    found = []
+    for made in islice(programs(spec, options, version), args.generated):
+        plan = made.plan
+        lines = tuple(range(1, len(made.program.steps) + 1))
+        compiled = Compiled(f"generated-{plan.number}", made.program, lines, plan.vcpus)
+        found.append(Job("xen", args.xen, compiled, plan.width))
+    return found
 
 
 def _stock(job: Job) -> Keys:

@@ -20,7 +20,10 @@ FUNCTIONS = (
     "evtchn_fifo_init_control", "evtchn_fifo_expand_array", "evtchn_fifo_set_priority",
     "vcpu_mark_events_pending", "do_xen_version", "cpuid_hypervisor_leaves", "guest_rdmsr_xen",
     "guest_wrmsr_xen", "svm_init_hypercall_page", "hvm_init_hypercall_page",
-    "hvm_latch_shinfo_size.part.0", "hvm_hypercall",
+    "hvm_latch_shinfo_size.part.0", "hvm_hypercall", "do_hvm_op", "hvm_set_param",
+    "hvm_set_callback_via", "hvm_assert_evtchn_irq", "hvm_vcpu_has_pending_irq",
+    "evtchn_2l_init", "evtchn_2l_is_pending", "evtchn_2l_is_masked", "evtchn_fifo_is_busy",
+    "evtchn_fifo_destroy", "send_guest_vcpu_virq", "xenver_varbuf_op",
 )  # fmt: skip
 
 _ERRORS = {

@@ -11,7 +11,8 @@ from typing import Any
 
 from pvhspec.backends.binding import Binder, header_mode, header_version
 from pvhspec.backends.interpreter.machine import Machine
-from pvhspec.backends.protocol import Judgement, Verdict
+from pvhspec.backends.interpreter.orders import Orders
+from pvhspec.backends.protocol import Judgement, Seen, Verdict
 from pvhspec.ir.ir import Spec
 from pvhspec.report.told import event_told
 from pvhspec.report.verdict import Selection
@@ -77,6 +78,12 @@ class _Noting(dict[Any, Any]):
         self._counts[value[1]] += 1
         super().__setitem__(key, value)
 
+    def __copy__(self) -> _Noting:
+        """Of a state that is gone on with in several ways: nothing is counted anew."""
+        other = _Noting(self._counts)
+        dict.update(other, self)
+        return other
+
 
 def boot(
     spec: Spec,
@@ -87,9 +94,13 @@ def boot(
     vcpus: int,
     selection: Selection,
     timeout: float = 60.0,
+    outside: bool = False,
 ) -> Boot:
-    """Boot, run, judge. Raises TargetError where it cannot be run."""
-    capture = capture_xen(image, program, width=width, vcpus=vcpus, timeout=timeout, outside=False)
+    """Boot, run, judge; `outside` also looks at the entry from outside. Raises TargetError where it
+    cannot be run."""
+    capture = capture_xen(
+        image, program, width=width, vcpus=vcpus, timeout=timeout, outside=outside
+    )
     found = Boot()
     for _ in judged(spec, capture, selection, found):
         pass
@@ -112,10 +123,12 @@ def judged(
     found.text = str(capture.header["hypervisor"].get("text", ""))
     found.seconds = capture.seconds
     given = {name: dict(table) for name, table in header.given.items()}
-    machine = Machine(spec, release, mode, given=given)
-    machine.store.writers = _Noting(found.shown)
+    one = Machine(spec, release, mode, given=given)
+    one.store.writers = _Noting(found.shown)
+    machine = Orders(one)
     binder = Binder(spec, release, mode, header.cpu_vendor)
     latest: list[Event] = []
+    waiting: dict[int, tuple[Event, Seen]] = {}  # calls that are judged with later ones
     until: float | None = None
 
     def remembered() -> Iterator[Event]:
@@ -130,8 +143,10 @@ def judged(
             found.calls += 1
         if event.step is not None:
             found.last_step = event.step
+        waiting[seen.seq] = event, seen
         said = [j for j in machine.feed(seen) if selection.takes(j.clause)]
         for j in said:
+            about = waiting[j.seq]
             match j.verdict:
                 case Verdict.CONFORMS:
                     found.conforms[j.clause] += 1
@@ -141,10 +156,12 @@ def judged(
                     found.violates[j.clause] += 1
                     f = j.finding
                     texts = (f.seen, f.allowed) if f else ("", "")
-                    told = event_told(event, seen)
+                    told = event_told(*about)
                     facts = tuple(map(str, j.state))
-                    found.broken.append(Broken(j.clause, event.step, told, *texts, facts))
+                    found.broken.append(Broken(j.clause, about[0].step, told, *texts, facts))
         yield event, said
+        if seen.span is None:
+            waiting.clear()
         if found.broken:
             until = until or time.monotonic() + _DOUBT_FOR
             if len(found.broken) >= _MOST or time.monotonic() > until:

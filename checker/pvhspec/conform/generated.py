@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from pvhspec.conform.boots import Boot, boot
@@ -27,12 +28,13 @@ from pvhspec.report.paint import Paint
 from pvhspec.report.verdict import Selection
 from pvhspec.targets import Program, TargetError, steps
 
-__all__ = ["MODE", "Options", "Session", "plan_of", "release_of", "run_generated"]
+__all__ = ["MODE", "Options", "Session", "plan_of", "programs", "release_of", "run_generated"]
 
 MODE = "pvh_dom0"
 _LAG = 4  # plans between one and the last whose outcome it knows of
 _CALLS = 1500
 _SHRINK_MOST, _SHRINK_FOR = 3, 40.0  # findings that are shrunk, and seconds for each
+_FROM_OUTSIDE = 2  # boots, one of each width, whose entry is looked at from outside as well
 _FAILED_MOST = 3  # boots in a row that may come to nothing
 
 
@@ -178,7 +180,7 @@ def _run(spec: Spec, options: Options, made: Generated) -> Boot:
     plan = made.plan
     return boot(
         spec, options.image, made.program, width=plan.width, vcpus=plan.vcpus,
-        selection=options.selection,
+        selection=options.selection, outside=plan.number < _FROM_OUTSIDE,
     )  # fmt: skip
 
 
@@ -215,19 +217,23 @@ def _shrink(spec: Spec, session: Session, version: Version, pool: Pool) -> None:
         finding.shrunk = shrink(all_steps, finding.name, run, pool, until)
 
 
+def programs(
+    spec: Spec, options: Options, version: Version, mode: str = MODE
+) -> Iterator[Generated]:
+    """The programs of a run, one boot's worth after the other: what its seed says they are."""
+    made: list[Counter[str]] = []
+    while True:
+        seen: Counter[str] = Counter()
+        for counts in made[: max(0, len(made) - _LAG + 1)]:
+            seen.update(counts)
+        result = generate(spec, version, mode, plan_of(options, len(made)), seen)
+        made.append(result.counts)
+        yield result
+
+
 def _again(spec: Spec, session: Session, version: Version, plan: Plan) -> Program:
     """The program of a plan that was run before, made once more."""
-    seen: Counter[str] = Counter()
-    made: dict[int, Counter[str]] = {}
-    for number in range(plan.number + 1):
-        seen = Counter()
-        for n in range(max(0, number - _LAG + 1)):
-            seen.update(made[n])
-        result = generate(spec, version, MODE, plan_of(session.options, number), seen)
-        if number == plan.number:
-            return result.program
-        made[number] = result.counts
-    raise AssertionError
+    return next(islice(programs(spec, session.options, version), plan.number, None)).program
 
 
 # ---- telling -------------------------------------------------------------------------------------
