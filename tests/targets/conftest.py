@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from pvhspec.targets import MissingTool, probe, qemu, xen
 
 
-def _lacking(missing: MissingTool) -> None:
+def lacking(missing: MissingTool) -> NoReturn:
     """Skip, unless this run must have the real thing."""
     if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
         pytest.fail(str(missing))
@@ -24,7 +25,7 @@ def machine() -> None:
         qemu.find()
         probe.build(32)
     except MissingTool as missing:
-        _lacking(missing)
+        lacking(missing)
 
 
 @pytest.fixture(scope="session", params=list(xen.VERSIONS))
@@ -34,8 +35,7 @@ def xen_image(request: pytest.FixtureRequest, machine: None) -> tuple[str, Path]
     try:
         return release, xen.locate(release)
     except MissingTool as missing:
-        _lacking(missing)
-        raise
+        lacking(missing)
 
 
 @pytest.fixture(scope="session")
@@ -44,5 +44,4 @@ def one_xen(machine: None) -> Path:
     try:
         return xen.locate("4.17")
     except MissingTool as missing:
-        _lacking(missing)
-        raise
+        lacking(missing)

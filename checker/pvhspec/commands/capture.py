@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+NOT_TOGETHER = code("PVH513", "Options of capture that do not go together.")
 NO_PROGRAM = code("PVH506", "There is no program of this name, and no file.")
 
 
@@ -28,10 +29,12 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "record a trace of a hypervisor under QEMU",
         "The probe guest is started by the hypervisor, records its entry state, runs a program if "
         "one is given, and everything it saw is written as a trace, with the hypervisor's console "
-        "beside it.",
+        "beside it. With --guest it is a kernel of yours that Xen starts, unchanged, and its "
+        "hypercalls are recorded from outside: arguments, results, and the memory they point to.",
         """
 pvhspec capture --xen 4.17 -o entry.jsonl
 pvhspec capture --xen ~/xen/xen/xen.gz --program ports.prog --width 64 -o ports.jsonl
+pvhspec capture --xen 4.17 --guest linux -o linux.jsonl
 pvhspec capture --qemu microvm | pvhspec check -
 """,
     )
@@ -39,11 +42,15 @@ pvhspec capture --qemu microvm | pvhspec check -
     target.add_argument("--xen", metavar="IMAGE|VERSION", help="Xen, with the probe as PVH dom0")
     target.add_argument("--qemu", metavar="MACHINE", help="QEMU's own PVH loader: pc, q35, microvm")
     add = parser.add_argument
+    add("--guest", metavar="FILE", help="with --xen: a vmlinux or vmlinuz; `linux` is Debian's")
+    add("--append", metavar="TEXT", help="command line of --guest (default: a quiet console)")
+    add("--initrd", metavar="FILE", help="initial ramdisk of --guest")
+    add("--calls", type=int, metavar="N", help="end the run of --guest after N hypercalls")
     add("--accel", choices=("tcg", "kvm"), default="tcg", help="for --qemu (default: tcg)")
     add("--program", metavar="FILE", help="what the probe is to do; a file, or an included one")
     add("--width", type=int, choices=(32, 64), default=64, help="of the probe (default: 64)")
     add("--vcpus", type=int, default=1, metavar="N", help="vCPUs of the guest (default: 1)")
-    add("--timeout", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    add("--timeout", type=float, metavar="SECONDS", help="default: 30, for --guest 300")
     add("-o", "--output", default="-", metavar="FILE", help="default: standard output")
     spec_option(parser)
     parser.set_defaults(run=run)
@@ -53,6 +60,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
     from pvhspec.targets import capture_qemu, capture_xen
 
+    if args.guest is not None:
+        _write(_of_guest(args), args.output)
+        return 0
+    _only_for_guests(args)
+    if args.timeout is None:
+        args.timeout = 30.0
     program = _program(args)
     if args.xen is not None:
         capture = capture_xen(
@@ -69,6 +82,34 @@ def run(args: argparse.Namespace) -> int:
         )
     _write(capture, args.output)
     return 0
+
+
+def _of_guest(args: argparse.Namespace) -> Capture:
+    from pvhspec.programs.reach import ranges_of
+    from pvhspec.targets import capture_guest
+    from pvhspec.targets.guest_dom0 import CMDLINE
+
+    if args.xen is None or args.program is not None or args.vcpus != 1:
+        remedy = "give --xen, and leave out --program and --vcpus: it does what it does, on one"
+        raise PvhError(Diagnostic(NOT_TOGETHER, "--guest goes with --xen alone", remedy))
+    if args.calls is not None and args.calls < 1:
+        raise PvhError(Diagnostic(NOT_TOGETHER, "--calls: at least 1", "or leave it out"))
+    return capture_guest(
+        args.xen,
+        args.guest,
+        cmdline=CMDLINE if args.append is None else args.append,
+        initrd=None if args.initrd is None else Path(args.initrd),
+        ranges=ranges_of(spec_of(args.spec)),
+        calls=args.calls,
+        timeout=300.0 if args.timeout is None else args.timeout,
+    )
+
+
+def _only_for_guests(args: argparse.Namespace) -> None:
+    for name in ("append", "initrd", "calls"):
+        if getattr(args, name) is not None:
+            remedy = "the probe takes --program"
+            raise PvhError(Diagnostic(NOT_TOGETHER, f"--{name} is for --guest", remedy))
 
 
 def _program(args: argparse.Namespace) -> Program:

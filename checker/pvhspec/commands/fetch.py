@@ -1,4 +1,4 @@
-"""`pvhspec fetch VERSION…`: Xen images by release."""
+"""`pvhspec fetch VERSION…`: Xen images by release, and Linux as a guest."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "fetch",
         "bring Xen images by release",
         "A release is taken from Debian, by the mirror this machine's apt uses, without root and "
-        "without installing anything; it is kept for later runs. Prints where each image is.",
+        "without installing anything; it is kept for later runs. `linux` is Debian's kernel, a "
+        "guest for pvhspec capture. Prints where each image is.",
         """
 pvhspec fetch 4.17
-pvhspec fetch 4.14 4.17 4.20
+pvhspec fetch 4.14 4.17 4.20 linux
 """,
     )
-    parser.add_argument("versions", nargs="+", metavar="VERSION", help="as in 4.17")
+    parser.add_argument("versions", nargs="+", metavar="VERSION", help="as in 4.17, or linux")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
-    from pvhspec.targets import locate_xen
+    from pvhspec.targets import LINUX, locate_guest, locate_xen
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     for version in args.versions:
         if terminal:
-            print(f"Xen {version} …", end="", file=sys.stderr, flush=True)
+            print(f"{version} …", end="", file=sys.stderr, flush=True)
         try:
-            path = locate_xen(version)
+            path = locate_guest(version) if version == LINUX else locate_xen(version)
         finally:
             if terminal:
                 print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from pvhspec.targets.errors import MissingTool, TargetError
 from pvhspec.targets.probe import cache_dir
 
-__all__ = ["fetch", "mirrors"]
+__all__ = ["fetch", "mirrors", "program"]
 
 _CODENAMES = "buster|bullseye|bookworm|trixie|forky|duke|sid|stable|oldstable|testing|unstable"
 _RELEASE = re.compile(rf"(?:{_CODENAMES})(-security|-updates)?")
@@ -29,21 +29,23 @@ _TIME_LIMIT = 240  # seconds for one apt command
 _KEYS = tuple(
     Path(f"/usr/share/keyrings/debian-archive-keyring.{ending}") for ending in ("pgp", "gpg")
 )
-_BY_PATH = "or give the path of a Xen image instead of a release"
+_BY_PATH = "or give the path of an image instead of a release"
 
 
-def fetch(release: str, package: str, member: str) -> bytes:
+def fetch(release: str, package: str, member: str, *, by_name_only: bool = False) -> bytes:
     """The bytes of file `member` of `package` as Debian `release` has it (a second or a few).
 
-    Raises MissingTool where apt or a mirror is missing or out of reach.
+    `member` may be a pattern. `by_name_only`: the package holds nothing itself and only depends on
+    the one that does, as linux-image-amd64. Raises MissingTool where apt or a mirror is missing or
+    out of reach.
     """
     apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
     if apt is None or dpkg is None:
-        raise MissingTool("apt-get and dpkg-deb are needed to fetch Xen by release", _BY_PATH)
+        raise MissingTool("apt-get and dpkg-deb are needed to fetch by release", _BY_PATH)
     sources = mirrors(apt, release)
     if not sources:
         raise MissingTool(
-            "this machine's apt names no Debian mirror to fetch Xen from",
+            "this machine's apt names no Debian mirror to fetch from",
             f"add one to its sources, {_BY_PATH}",
         )
     kept = cache_dir()
@@ -52,6 +54,8 @@ def fetch(release: str, package: str, member: str) -> bytes:
         options = _private(folder, sources)
         # A source that fails is passed over here; whether the package can be had decides.
         update = _run([apt, *options, "update"], folder)
+        if by_name_only:
+            package = _dependency(apt, options, package) or package
         download = _run([apt, *options, "download", package], folder)
         found = list(folder.glob("*.deb"))
         if not found:
@@ -60,10 +64,34 @@ def fetch(release: str, package: str, member: str) -> bytes:
                 f"check the network and the mirror, {_BY_PATH}",
             )
         unpack = _run([dpkg, "-x", str(found[0]), str(folder / "tree")], folder)
-        file = folder / "tree" / member
-        if not file.is_file():
-            raise TargetError(f"{package} of Debian {release} has no {member} {unpack}".strip())
-        return file.read_bytes()
+        for file in sorted((folder / "tree").glob(member)):
+            return file.read_bytes()
+        raise TargetError(f"{package} of Debian {release} has no {member} {unpack}".strip())
+
+
+def _dependency(apt: str, options: list[str], package: str) -> str:
+    """The first package that `package` depends on, or "" where apt does not say."""
+    told = subprocess.run(
+        [Path(apt).with_name("apt-cache"), *options, "depends", package],
+        capture_output=True, text=True, timeout=_TIME_LIMIT, check=False,
+    ).stdout  # fmt: skip
+    found = re.search(r"^ *Depends: (\S+)$", told, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def program(release: str, package: str, member: str) -> Path:
+    """A program of a Debian package, kept in the cache, to be run without being installed.
+
+    Raises what `fetch` does.
+    """
+    kept = cache_dir() / f"{release}-{package}-{Path(member).name}"
+    if not kept.exists():
+        data = fetch(release, package, member)
+        whole = kept.with_suffix(f".{os.getpid()}")
+        whole.write_bytes(data)
+        whole.chmod(0o755)
+        whole.replace(kept)
+    return kept
 
 
 def mirrors(apt: str, release: str) -> list[str]:

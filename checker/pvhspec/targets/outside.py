@@ -14,11 +14,12 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["OPTIONS", "Lost", "entry_events"]
+from pvhspec.targets.gdbstub import ANSWER_WITHIN, LOOK_EVERY, Lost, Stub, connected
+
+__all__ = ["OPTIONS", "Lost", "entry_events", "handed_over"]
 
 Event = dict[str, Any]
 
@@ -34,62 +35,14 @@ _MEMMAP_ENTRY_SIZE, _MAX_MEMMAP = 24, 1024
 _RSDP_SIZE = 36
 _MAX_TEXT = 4096
 _MAX_TABLE = 4096
-_LOOK_EVERY = 0.05  # seconds
-_ANSWER_WITHIN = 5.0  # seconds
-_PIECE = 1024  # bytes of memory asked for in one packet
 
 
-class Lost(Exception):
-    """The debugger stub or the monitor went away or answered nothing of use."""
-
-
-class _Stub:
-    """GDB's remote protocol, as much of it as a breakpoint and memory reads need."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-        self._data = b""
-
-    def ask(self, command: str) -> str:
-        self.send(command)
-        return self.answer()
-
-    def send(self, command: str) -> None:
-        body = command.encode()
-        self._channel.sendall(b"$%s#%02x" % (body, sum(body) & 0xFF))
-
-    def answer(self, wait: Callable[[], None] | None = None) -> str:
-        """The next packet. `wait` is called over and over while there is none; it may raise."""
-        while not (found := re.search(rb"\$([^#]*)#..", self._data, re.DOTALL)):
-            try:
-                part = self._channel.recv(65536)
-            except TimeoutError:
-                if wait is None:
-                    raise
-                wait()
-                continue
-            if not part:
-                raise Lost("the debugger stub closed the connection")
-            self._data += part
-        self._data = self._data[found.end() :]
-        self._channel.sendall(b"+")
-        return found[1].decode("latin-1")
-
-    def let_go(self) -> None:
-        """The guest goes on by itself; it may be at its end before the answer is acknowledged."""
-        with suppress(OSError, Lost):
-            self.ask("D")
+class Memory(Protocol):
+    """Guest-physical memory."""
 
     def memory(self, address: int, length: int) -> bytes:
-        """Guest-physical memory (paging is off at entry); shorter where it is not there."""
-        result = b""
-        while len(result) < length:
-            part = min(_PIECE, length - len(result))
-            answer = self.ask(f"m{address + len(result):x},{part:x}")
-            if not re.fullmatch(r"(?:[0-9a-f]{2})+", answer):
-                break
-            result += bytes.fromhex(answer)
-        return result
+        """The bytes there; fewer where some are not to be had."""
+        ...
 
 
 class _Monitor:
@@ -148,18 +101,18 @@ def entry_events(
 
     try:
         with (
-            _connected(folder / "gdb.sock", wait) as to_stub,
-            _connected(folder / "qmp.sock", wait) as to_monitor,
+            connected(folder / "gdb.sock", wait) as to_stub,
+            connected(folder / "qmp.sock", wait) as to_monitor,
         ):
-            stub, monitor = _Stub(to_stub), _Monitor(to_monitor)
+            stub, monitor = Stub(to_stub), _Monitor(to_monitor)
             stub.ask("?")
             if stub.ask(f"Z1,{entry:x},1") != "OK":
                 stub.let_go()
                 raise Lost("the debugger stub takes no hardware breakpoint")
-            to_stub.settimeout(_LOOK_EVERY)
+            to_stub.settimeout(LOOK_EVERY)
             stub.send("c")
             stub.answer(wait)
-            to_stub.settimeout(_ANSWER_WITHIN)
+            to_stub.settimeout(ANSWER_WITHIN)
             try:
                 seen = _at(entry, monitor.human("info registers -a"))
                 return [*(_memory_events(stub, seen) if memory else ()), seen]
@@ -170,20 +123,6 @@ def entry_events(
         raise Lost(f"no entry state from outside: {error}") from None
 
 
-@contextmanager
-def _connected(path: Path, wait: Callable[[], None]) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX) as channel:
-        while True:
-            try:
-                channel.connect(str(path))
-                break
-            except (FileNotFoundError, ConnectionRefusedError):
-                wait()
-                time.sleep(0.005)
-        channel.settimeout(_ANSWER_WITHIN)
-        yield channel
-
-
 def _at(entry: int, text: str) -> Event:
     """The state of the CPU that is at the entry point, of all that the monitor printed."""
     for part in re.split(r"(?=^CPU#\d+)", text, flags=re.MULTILINE):
@@ -192,16 +131,16 @@ def _at(entry: int, text: str) -> Event:
     raise ValueError("no CPU stands at the entry point")
 
 
-def _memory_events(stub: _Stub, seen: Event) -> list[Event]:
+def _memory_events(stub: Stub, seen: Event) -> list[Event]:
     return [
         {"kind": "mem", "view": "hw", "gpa": hex(address), "bytes": data.hex(), "what": what,
          "vcpu": 0, "origin": "gdbstub"}
-        for what, address, data in _handed_over(stub, seen)
+        for what, address, data in handed_over(stub, seen)
         if data
     ]  # fmt: skip
 
 
-def _handed_over(stub: _Stub, entry: Event) -> Iterator[tuple[str, int, bytes]]:
+def handed_over(stub: Memory, entry: Event) -> Iterator[tuple[str, int, bytes]]:
     """(label, address, bytes): descriptor tables, start_info and all that it points to."""
     for table in ("gdt", "idt"):
         register = entry.get(f"{table}r")
@@ -230,7 +169,7 @@ def _handed_over(stub: _Stub, entry: Event) -> Iterator[tuple[str, int, bytes]]:
         yield "memmap", memmap, stub.memory(memmap, entries * _MEMMAP_ENTRY_SIZE)
 
 
-def _text(stub: _Stub, address: int) -> bytes:
+def _text(stub: Memory, address: int) -> bytes:
     """The bytes of a text up to and with its end, or nothing where there is none."""
     data = b""
     while address and len(data) < _MAX_TEXT:
