@@ -34,8 +34,8 @@ SAID = {
     "xen-4.11-pvh-domU-evtchn-vmcs-2020-06-19.txt": ("pvh_domu", "4.14"),
     "xen-4.11-pvh-domU-solo5-start_info-2020-05-27.txt": ("pvh_domu", "4.14"),
 }
-# QEMU's own start of a guest, as traces/corpus/README.md explains; deviations put in on purpose; and
-# a small VMM that answers 0 to two calls QEMU's Xen does not have.
+# QEMU's own start of a guest, as traces/corpus/README.md explains; deviations put in on purpose;
+# and a small VMM that answers 0 to two calls QEMU's Xen does not have.
 TRUE = {
     "vmmq.jsonl": {
         "hypercall.convention.every.no_such_hypercall",

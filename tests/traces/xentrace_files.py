@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from struct import pack, unpack_from
 
-from pvhspec.traces.xentrace_records import LOST, Record
+from pvhspec.traces.xentrace_cpu import LOST
+from pvhspec.traces.xentrace_records import Record
 
 
 def record(event: int, *words: int, tsc: int | None = None) -> bytes:
@@ -102,6 +104,38 @@ def some_file(seed: int, cpus: int = 4, rounds: int = 6) -> bytes:
         for cpu in machine:
             cpu.clock = now + rng.randrange(1, 500)
     return b"".join(parts)
+
+
+def ties(seed: int, cpus: int = 3, windows: int = 4) -> bytes:
+    """Windows in which time often stands still, or goes backwards by what was lost."""
+    rng = random.Random(seed)
+    parts = []
+    for turn in range(windows):
+        for number in range(cpus):
+            clock, body = 10 * turn, []
+            for _ in range(rng.randrange(12)):
+                clock += rng.choice((0, 0, 1, 2))
+                body.append(record(0x22FFF, number, tsc=clock if rng.random() < 0.7 else None))
+                if rng.random() < 0.1:
+                    body.append(lost(1, 3, number, rng.randrange(clock + 1), clock))
+            parts.append(window(number, *body))
+    return b"".join(parts)
+
+
+def plainly_merged(found: list[Record]) -> list[Record]:
+    """The records of all CPUs in the order of time: always the first of the CPU that is furthest
+    behind; of those that are equally far the one that was read last."""
+    cpus = {record.cpu for record in found}
+    queues = {cpu: deque(record for record in found if record.cpu == cpu) for cpu in cpus}
+    read = {cpu: turn for turn, cpu in enumerate(sorted(queues))}
+    merged = []
+    while queues:
+        cpu = min(queues, key=lambda c: (queues[c][0].order, -read[c]))
+        merged.append(queues[cpu].popleft())
+        read[cpu] = len(read) + len(merged)
+        if not queues[cpu]:
+            del queues[cpu]
+    return merged
 
 
 def plainly_read(data: bytes) -> list[Record]:

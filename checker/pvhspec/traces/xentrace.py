@@ -20,14 +20,14 @@ from pvhspec.traces import errors
 from pvhspec.traces.errors import reason
 from pvhspec.traces.event import Event
 from pvhspec.traces.foreign import ForeignReader
+from pvhspec.traces.xentrace_cpu import LOST
 from pvhspec.traces.xentrace_records import (
-    HVM_AND_PV,
-    LOST,
     Record,
     TooManyWindows,
     Windows,
+    batches,
+    hvm_and_pv,
     reader_of,
-    records,
 )
 
 __all__ = ["XentraceReader"]
@@ -59,8 +59,9 @@ class XentraceReader(ForeignReader):
             except TooManyWindows:
                 message = "the file is cut into more windows than any real one"
                 raise PvhError(Diagnostic(errors.NOT_STREAMABLE, message, path=self.path)) from None
-            for record in records(windows, read, HVM_AND_PV, self._broken):
-                yield from self._of(record)
+            for batch in batches(windows, read, hvm_and_pv, self._broken):
+                for record in batch.records():
+                    yield from self._of(record)
             for key, call in sorted(self._calls.items(), key=lambda item: item[1][2]):
                 yield self._call(key, call, None)
             if windows.cut is not None:

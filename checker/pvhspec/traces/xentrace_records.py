@@ -3,45 +3,46 @@
 A file is a row of windows, each the next piece of one CPU's ring. Records carry no domain: who ran
 is told by the scheduler's records on the same CPU. All CPUs together are put in the order of their
 time stamps, as `xenalyze` does it. Of a file only an index of its windows and one piece of each
-CPU's current window are in memory.
+CPU's current windows are in memory. Records are columns of numpy arrays from the file on to whoever
+wants some of them: a loop in Python over each would take thirty times as long.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from array import array
 from collections.abc import Callable, Iterator
-from functools import cache
-from heapq import heapify, heappop, heapreplace
 from itertools import count
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pvhspec.traces.xentrace_cpu import LOST, SMALLEST, Cpu, Numbers, Read, Stamps, Words, fill
 
 __all__ = [
-    "CPU_CHANGE",
-    "HVM_AND_PV",
     "LOST",
+    "Batch",
+    "Read",
     "Record",
     "TooManyWindows",
     "Windows",
+    "batches",
+    "everything",
+    "hvm_and_pv",
     "reader_of",
-    "records",
 ]
 
 CPU_CHANGE = b"\x03\xf0\x01\x20"  # event 0x1f003 with two words and no time stamp
-LOST = 0x1F001
-_RUNSTATE = 0x21000  # bits 12 and up of the events that say who runs
 _MOST_CPUS = 4096
 _MOST_WINDOWS = 1 << 22
-_PIECES = 16 << 20  # bytes for the pieces of all CPUs together
-_LARGEST_PIECE = 256 << 10
+_PIECES = 2 << 20  # bytes that are taken from the file at a time, of all CPUs together
+_LARGEST = 1 << 20  # bytes of one CPU's piece
 
 _CHANGE = Struct("<4sII")
-_STAMPED = Struct("<IQ")
-_LOST = Struct("<IHHQ")
 
-Read = Callable[[int, int], bytes]
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 class Record(NamedTuple):
@@ -55,6 +56,39 @@ class Record(NamedTuple):
     dom: int | None
     vcpu: int | None
     offset: int
+
+
+class Batch(NamedTuple):
+    """Records in the order of time, a column for each thing that is known of them."""
+
+    order: Stamps
+    tsc: Stamps
+    cpu: Numbers
+    event: Words
+    who: Numbers  #: domain << 16 | vCPU, -1 where it is unknown
+    offset: Numbers  #: in the file
+    size: Numbers  #: how many words of data a record has
+    words: Words  #: of all records
+    at: Numbers  #: where each has its data in there
+
+    def data(self) -> Words:
+        """Seven words for each record, of which `size` are its own."""
+        data: Words = self.words[self.at[:, None] + np.arange(7)]
+        return data
+
+    def records(self) -> Iterator[Record]:
+        """One tuple for each record."""
+        data, new = self.data().astype("<u4").tobytes(), Record._make
+        columns: tuple[NDArray[Any], ...] = (
+            self.order, self.tsc, self.cpu, self.event, self.size, self.who, self.offset,
+        )  # fmt: skip
+        at = 0
+        for order, tsc, cpu, event, size, who, offset in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            dom, vcpu = (None, None) if who < 0 else (who >> 16, who & 0xFFFF)
+            yield new((order, tsc, cpu, event, data[at : at + 4 * size], dom, vcpu, offset))
+            at += 28
 
 
 class TooManyWindows(Exception):
@@ -89,145 +123,6 @@ class Windows:
             at += length
 
 
-# ---- the records of one CPU ---------------------------------------------------------------------
-# Every 4 bytes are the head of a record: the number of its words is in bits 28-30, bit 31 says
-# whether a time stamp comes first. A regular expression finds the ends of records ten times as
-# fast as a loop in Python does; what nobody asked for it passes over without telling.
-
-
-def _bodies(stamped: bool) -> bytes:
-    kinds = []
-    for words in range(8):
-        first = words << 4 | (0x80 if stamped else 0)
-        length = 4 * words + (8 if stamped else 0)
-        low, high = re.escape(bytes([first])), re.escape(bytes([first | 0xF]))
-        kinds.append(b"[%s-%s].{%d}" % (low, high, length))
-    return b"(?:" + b"|".join(kinds) + b")"
-
-
-_ANY_CLASS = b"[" + b"".join(re.escape(bytes([n << 4])) for n in range(16)) + b"]"
-_WHO_RUNS = rb".[\x10-\x1f]\x02" + _ANY_CLASS  # 21xxx
-_LOST_HEAD = rb"\x01\xf0\x01" + _ANY_CLASS
-#: heads of all records of HVM guests but the emulated devices', and of PV guests' hypercalls
-HVM_AND_PV = rb".[\x10-\x2f]\x08" + _ANY_CLASS + rb"|[\x0d\x0e][\x10\x20]\x20" + _ANY_CLASS
-
-
-@cache
-def _pattern(wanted: bytes | None) -> re.Pattern[bytes]:
-    """One match: any number of records nobody wants, then, as its group, one that is wanted."""
-    record = b"...(?:" + _bodies(True) + b"|" + _bodies(False) + b")"
-    if wanted is None:
-        return re.compile(b"(?s)(" + record + b")")
-    head = b"(?:" + b"|".join((_WHO_RUNS, _LOST_HEAD, wanted)) + b")"
-    return re.compile(
-        b"(?s)(?:(?!" + head + b")" + record + b")*+((?=" + head + b")" + record + b")?"
-    )
-
-
-def _last_stamp(data: bytes, at: int, end: int) -> int | None:
-    """The time of the last record in this piece that has one."""
-    last = None
-    for found in _pattern(None).finditer(data, at, end):
-        if data[found.start() + 3] & 0x80:
-            last = found.start()
-    return None if last is None else int.from_bytes(data[last + 4 : last + 12], "little")
-
-
-def _records_of(
-    cpu: int,
-    windows: array[int],
-    read: Read,
-    piece: int,
-    wanted: bytes | None,
-    broken: Callable[[int], None],
-) -> Iterator[Record]:
-    """One CPU's records in the order of its ring."""
-    scanner = _pattern(wanted).scanner  # type: ignore[attr-defined]
-    stamped, new = _STAMPED.unpack_from, Record._make
-    order = tsc = 0
-    dom: int | None = None
-    vcpu: int | None = None
-    for index in range(0, len(windows), 2):
-        at, left = windows[index], windows[index + 1]
-        data = b""
-        while left:
-            more = read(at + len(data), min(piece, left))
-            if not more:
-                break
-            left -= len(more)
-            data += more
-            done = 0
-            match = scanner(data).match
-            while (found := match()) is not None:
-                start, done = found.start(1), found.end()
-                if (start < 0 or not data[start + 3] & 0x80) and found.start() < done:
-                    stamp = _last_stamp(data, found.start(), done if start < 0 else start)
-                    order = tsc = tsc if stamp is None else stamp
-                if start < 0:
-                    break
-                raw = data[start:done]
-                if raw[3] & 0x80:
-                    head, tsc = stamped(raw)
-                    payload = raw[12:]
-                    order = tsc
-                else:
-                    head = int.from_bytes(raw[:4], "little")
-                    payload = raw[4:]
-                event = head & 0xFFFFFFF
-                start += at
-                if event == LOST and len(payload) == 16 and raw[3] & 0x80:
-                    _, next_dom, next_vcpu, began = _LOST.unpack(payload)
-                    yield new((began, tsc, cpu, event, payload, dom, vcpu, start))
-                    dom, vcpu = next_dom, next_vcpu
-                    continue
-                if event & 0xFFFF000 != _RUNSTATE:
-                    yield new((order, tsc, cpu, event, payload, dom, vcpu, start))
-                    continue
-                if wanted is None:
-                    yield new((order, tsc, cpu, event, payload, dom, vcpu, start))
-                if len(payload) >= 4:
-                    if event & 0xF == 1 and not event >> 8 & 0xF:  # was running
-                        dom = vcpu = None
-                    if event & 0xF == 2 or (event & 0xF == 1 and not event >> 4 & 0xF):
-                        vcpu = payload[0] | payload[1] << 8
-                        dom = payload[2] | payload[3] << 8
-            at += done
-            data = data[done:]
-        if data:
-            broken(at)
-
-
-def records(
-    windows: Windows, read: Read, wanted: bytes | None, broken: Callable[[int], None]
-) -> Iterator[Record]:
-    """All records in order of time, or those whose heads match `wanted` and those that say what
-    was lost. `broken` is told of places where a window ends within a record."""
-    piece = max(4096, min(_LARGEST_PIECE, _PIECES // max(1, len(windows.cpus))))
-    # Of equal times the CPU that was read last comes first, as in xenalyze: hence `-turn`.
-    turns = count()
-    heap: list[tuple[int, int, Record, Iterator[Record]]] = []
-    for cpu in sorted(windows.cpus):
-        source = _records_of(cpu, windows.cpus[cpu], read, piece, wanted, broken)
-        first = next(source, None)
-        if first is not None:
-            heap.append((first.order, -next(turns), first, source))
-    heapify(heap)
-    while len(heap) > 1:
-        _, _, record, source = heap[0]
-        until = min(heap[1][0], heap[2][0]) if len(heap) > 2 else heap[1][0]
-        yield record
-        for record in source:
-            if record.order > until:
-                heapreplace(heap, (record.order, -next(turns), record, source))
-                break
-            yield record
-        else:
-            heappop(heap)
-    for _, _, record, source in heap:
-        yield record
-        yield from source
-
-
 def reader_of(descriptor: int, base: int) -> Read:
     """Reads at any place of an open file, whatever its position."""
 
@@ -235,3 +130,108 @@ def reader_of(descriptor: int, base: int) -> Read:
         return os.pread(descriptor, length, base + at)
 
     return read
+
+
+def everything(event: Words) -> Mask:
+    """All records."""
+    return np.ones(len(event), bool)
+
+
+def hvm_and_pv(event: Words) -> Mask:
+    """Records of HVM guests but the emulated devices', PV guests' hypercalls, and losses."""
+    kind = event >> 12
+    calls = (event == 0x20100D) | (event == 0x20200E)
+    wanted: Mask = (kind == 0x81) | (kind == 0x82) | calls | (event == LOST)
+    return wanted
+
+
+def batches(
+    windows: Windows,
+    read: Read,
+    wanted: Callable[[Words], Mask],
+    broken: Callable[[int], None],
+) -> Iterator[Batch]:
+    """The records whose events are `wanted`, in order of time. `broken` is told of places where a
+    window ends within a record."""
+    cpus = [Cpu(number, windows.cpus[number]) for number in sorted(windows.cpus)]
+    most = max(SMALLEST, min(_LARGEST, _PIECES // max(1, len(cpus))))
+    turns = count()
+    while True:
+        hungry = [cpu for cpu in cpus if not cpu.read_all and cpu.held < most]
+        if any(cpu.held < most // 2 for cpu in hungry):
+            fill(hungry, read, most, broken)
+        cpus = [cpu for cpu in cpus if len(cpu.key) or not cpu.read_all]
+        if not cpus:
+            return
+        going_on = [cpu for cpu in cpus if not cpu.read_all]
+        if not all(len(cpu.key) for cpu in going_on):
+            continue  # a piece without any record
+        if going_on:
+            until = min(cpu.reached for cpu in going_on)
+            counts = [cpu.until(until, "left") for cpu in cpus]
+            if not any(counts):
+                # A piece in which time stands still is given before the rest of it is known.
+                tied = [cpu for cpu in cpus if cpu.until(until, "right")]
+                ahead = max(tied, key=lambda cpu: cpu.before(until, {}))
+                counts = [cpu.until(until, "right") if cpu is ahead else 0 for cpu in cpus]
+        else:
+            counts = [len(cpu.key) for cpu in cpus]
+        yield _merged(cpus, counts, wanted, turns)
+
+
+def _merged(
+    cpus: list[Cpu],
+    counts: list[int],
+    wanted: Callable[[Words], Mask],
+    turns: Iterator[int],
+) -> Batch:
+    """The first records of each CPU, in one order."""
+    key = np.concatenate([cpu.key[:many] for cpu, many in zip(cpus, counts, strict=True)])
+    of = np.repeat(np.arange(len(cpus)), counts)
+    place = np.argsort(key, kind="stable")
+    ranks = _turns(cpus, counts, key, of, place, turns)
+    taken = [cpu.take(many, ranks) for cpu, many in zip(cpus, counts, strict=True)]
+    order, tsc, who, offset = (
+        np.concatenate(column) for column in list(zip(*taken, strict=True))[:4]
+    )
+    bases = np.cumsum([0, *(len(columns.words) for columns in taken)])
+    at = np.concatenate([c.at + base for c, base in zip(taken, bases[:-1], strict=True)])
+    words = np.concatenate([*(columns.words for columns in taken), np.zeros(10, np.uint32)])
+    head = words[at]
+    place = place[wanted(head & 0xFFFFFFF)[place]]
+    head, cpu = head[place], np.array([c.number for c in cpus], np.int64)[of[place]]
+    return Batch(
+        order[place], tsc[place], cpu, head & 0xFFFFFFF, who[place], offset[place],
+        (head >> 28 & 7).astype(np.int64), words, at[place] + 1 + 2 * (head >> 31),
+    )  # fmt: skip
+
+
+def _turns(
+    cpus: list[Cpu],
+    counts: list[int],
+    key: Stamps,
+    of: Numbers,
+    place: Numbers,
+    turns: Iterator[int],
+) -> dict[tuple[int, int], int]:
+    """Puts records of the same time in order, in `place`: of equal times the CPU that was read last
+    comes first, as in xenalyze. Gives each CPU its turn there, and at the end of all."""
+    ranks: dict[tuple[int, int], int] = {}
+    sorted_key, sorted_of = key[place], of[place]
+    tied = (sorted_key[1:] == sorted_key[:-1]) & (sorted_of[1:] != sorted_of[:-1])
+    for time in np.unique(sorted_key[1:][tied]).tolist():
+        low, high = (
+            int(np.searchsorted(sorted_key, np.uint64(time), s)) for s in ("left", "right")
+        )
+        rows = place[low:high].copy()
+        here = [cpus[index] for index in np.unique(sorted_of[low:high]).tolist()]
+        here.sort(key=lambda cpu: cpu.before(time, ranks), reverse=True)
+        groups = []
+        for cpu in here:
+            groups.append(rows[sorted_of[low:high] == cpus.index(cpu)])
+            ranks[cpu.number, time] = next(turns)
+        place[low:high] = np.concatenate(groups)
+    for cpu, many in zip(cpus, counts, strict=True):
+        if many:
+            ranks.setdefault((cpu.number, int(cpu.key[many - 1])), next(turns))
+    return ranks
