@@ -8,10 +8,11 @@ from typing import Protocol
 
 from pvhspec.backends.binding import Binder, header_mode, header_version
 from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.interpreter.orders import Orders
 from pvhspec.diagnostics import Diagnostic, PvhError, code
 from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version, shown_version
-from pvhspec.report.told import event_told
+from pvhspec.report.told import event_parts
 from pvhspec.report.verdict import Moment, Report, Selection, applicable
 from pvhspec.traces import Event, Header, Place
 
@@ -85,14 +86,16 @@ def judge(
     )
     report.applicable = applicable(spec, release, kind, authority, chosen)
     given = {name: dict(table) for name, table in header.given.items()}
-    machine = Machine(
-        spec,
-        release,
-        kind,
-        authority=authority,
-        given=given,
-        from_boot=header.from_boot,
-        all_domains=header.complete.domains,
+    machine = Orders(
+        Machine(
+            spec,
+            release,
+            kind,
+            authority=authority,
+            given=given,
+            from_boot=header.from_boot,
+            all_domains=header.complete.domains,
+        )
     )
     # A hypervisor that plays Xen shows its guest whatever release it was told to.
     told = version is not None or header.hypervisor.name in (None, "xen")
@@ -110,8 +113,11 @@ def judge(
         if seen.kind == "lost" or not header.complete.events:
             machine.forget()
         event = latest[0]
-        moments.append(Moment(seen.seq, event_told(event, seen), trace.place(event), event.step))
+        parts = event_parts(event, seen)
+        place = trace.place(event)
+        moments.append(Moment(seen.seq, ", ".join(parts), parts[0], place, event.step))
         report.keep(report.add(machine.feed(seen), chosen), moments)
+    report.keep(report.add(machine.finish(), chosen), moments)
     report.open_debts = [d for d in machine.open_debts() if chosen.takes(d[0])]
     report.truncated = trace.truncated
     report.notices = [n.headline() for n in trace.notices]

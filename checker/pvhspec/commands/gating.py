@@ -25,7 +25,7 @@ NO_REASON = code("PVH544", "A known deviation is to be written, and no reason is
 BAD_GATE = code("PVH545", "A severity, requirement or date of a gate is not one.")
 TWICE = code("PVH546", "Two reports are to be written to the same place.")
 
-FORMATS = ("text", "json", "sarif", "junit", "tap", "github")
+FORMATS = ("text", "json", "sarif", "junit", "tap", "github", "html")
 _ACCEPTED_FOR = timedelta(days=180)  # where --expires is not given
 
 
@@ -110,6 +110,17 @@ def _possible(args: argparse.Namespace) -> None:
         raise PvhError(Diagnostic(BAD_GATE, "there is no baseline to update", remedy))
     if args.expires is not None:
         _date(args.expires)
+    if any(o.form == "html" for o in args.format):
+        _need_jinja()
+
+
+def _need_jinja() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("jinja2") is None:
+        from pvhspec.targets.errors import MissingTool
+
+        raise MissingTool("--format html needs Jinja", "pip install 'pvhspec[html]'")
 
 
 def _date(text: str) -> date:
@@ -177,7 +188,7 @@ def finish(
     forms: dict[str, Callable[[], str]] = {
         "text": lambda: text(Paint(False)) + "\n", "json": lambda: json() + "\n",
         "sarif": lambda: _sarif(run), "junit": lambda: _junit(run), "tap": lambda: _tap(run),
-        "github": lambda: _github(run),
+        "github": lambda: _github(run), "html": lambda: _html(run),
     }  # fmt: skip
     for output in args.format:
         if output.file is not None:
@@ -210,6 +221,12 @@ def _github(run: Run) -> str:
     from pvhspec.report.github import github_text
 
     return github_text(run)
+
+
+def _html(run: Run) -> str:
+    from pvhspec.report.html import html_text
+
+    return html_text(run)
 
 
 # ---- the baseline --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 from pvhspec.backends.protocol import Call, Seen
 from pvhspec.traces import Event
 
-__all__ = ["event_told", "number"]
+__all__ = ["event_parts", "event_told", "number"]
 
 _MOST_ARGS = 8
 # Fields that say which event of its kind it was; the rest is what the clause is about.
@@ -25,8 +25,16 @@ _VIEWS = {"guest": "seen by the guest", "hw": "seen from outside"}
 
 def event_told(event: Event, seen: Seen) -> str:
     """What an event was, on one line."""
+    return ", ".join(event_parts(event, seen))
+
+
+def event_parts(event: Event, seen: Seen) -> list[str]:
+    """The same in parts: what it was, then who did it, then where it comes from."""
+    by = ""
     if event.kind == "hypercall":
         what = _call(event, seen)
+        width = event.get("width")
+        by = f"{width}-bit caller" if width else ""
     else:
         view = _VIEWS.get(str(event.get("view")))
         details = [f"{n} = {number(event.get(n))}" for n in _SHOWN.get(event.kind, ())
@@ -35,7 +43,7 @@ def event_told(event: Event, seen: Seen) -> str:
         what = " ".join(what.split())
     who = [f"vCPU {event.vcpu}" if event.vcpu else "", f"domain {event.dom}" if event.dom else ""]
     where = [f"step {event.step}" if event.step is not None else "", event.origin or ""]
-    return ", ".join([what, *filter(None, (*who, *where))])
+    return [what, *filter(None, (by, *who, *where))]
 
 
 def _call(event: Event, seen: Seen) -> str:
@@ -45,11 +53,9 @@ def _call(event: Event, seen: Seen) -> str:
         came = f"ended in exception {fault}"
     else:
         came = "result not seen" if ret is None else f"= {number(ret)}"
-    width = event.get("width")
-    by = f", {width}-bit caller" if width else ""
     if call is None:
         args = ", ".join(number(a) for a in (event.get("args") or ())[:6])
-        return f"hypercall {event.get('nr')}({args}) {came}{by}"
+        return f"hypercall {event.get('nr')}({args}) {came}"
     given = list(_given(call, seen))
     more = ", …" if len(given) > _MOST_ARGS else ""
     text = f"{call.operation.name}({', '.join(given[:_MOST_ARGS])}{more}) {came}"
@@ -57,7 +63,7 @@ def _call(event: Event, seen: Seen) -> str:
             if s.written and seen.fields.get(f"out.{s.name}") is not None]  # fmt: skip
     if outs and ret is not None and ret >= 0:
         text += f" -> {', '.join(outs[:_MOST_ARGS])}"
-    return text + by
+    return text
 
 
 def _given(call: Call, seen: Seen) -> Iterator[str]:

@@ -32,11 +32,12 @@ class Selection:
 
 
 class Moment(NamedTuple):
-    """An event as people are told of it, where it stands in the trace, and the step of the program
-    that made it."""
+    """An event as people are told of it, in brief, too; where it stands in the trace, and the step
+    of the program that made it."""
 
     seq: int
     what: str
+    brief: str
     place: Place = Place()
     step: int | None = None
 
