@@ -16,7 +16,8 @@ from tests.cli.transcripts import INPUTS, environment
 
 HEAVY = {
     "lark", "z3", "hypothesis", "difflib", "textwrap", "urllib.request", "subprocess", "tempfile",
-    "numpy", "zstandard", "asyncio", "unittest", "pvhspec.syntax.parse", "pvhspec.targets", "pvhspec.report.json",
+    "asyncio", "unittest", "pvhspec.syntax.parse", "pvhspec.targets", "pvhspec.report.json",
+    "numpy", "zstandard",
 }  # fmt: skip
 COMMANDS = [name for group in cli.commands().values() for name in group]
 CHECK = ["check", "--spec", str(INPUTS / "bell"), str(INPUTS / "conforms.jsonl")]
