@@ -35,6 +35,10 @@ struct PACKED tss {
 
 #define FLAG_IF 0x200
 #define LAPIC 0xfee00000u
+#define APIC_SPURIOUS 0xf0
+#define APIC_ON 0x100
+#define APIC_COMMAND 0x300
+#define APIC_OTHERS 0xc4000 /* asserted, to all but itself */
 
 struct window window;
 int on_amd;
@@ -42,6 +46,12 @@ u32 xen_leaves;
 
 static struct gate idt[256] __attribute__((aligned(16)));
 static struct tss tss;
+
+static volatile u32 *apic_register(u32 offset)
+{
+    return (volatile u32 *)(word)(LAPIC + offset);
+}
+#define apic(offset) (*apic_register(offset))
 
 static void set_gate(u32 vector, u32 privilege)
 {
@@ -110,6 +120,7 @@ void cpu_start_other(void)
         paging_on();
 #endif
     use_idt();
+    apic(APIC_SPURIOUS) |= APIC_ON;
 }
 
 static void pause_for(u32 rounds)
@@ -120,13 +131,29 @@ static void pause_for(u32 rounds)
 
 void cpu_send_sipi(void)
 {
-    static const u32 commands[] = {0xc4500, 0xc4600 | TRAMPOLINE >> 12, 0xc4600 | TRAMPOLINE >> 12};
+    static const u32 commands[] = {
+        APIC_OTHERS | 0x500, APIC_OTHERS | 0x600 | TRAMPOLINE >> 12,
+        APIC_OTHERS | 0x600 | TRAMPOLINE >> 12,
+    };
     memcpy((void *)(word)TRAMPOLINE, ap_trampoline, ap_trampoline_end - ap_trampoline);
-    *(volatile u32 *)(word)(LAPIC + 0xf0) |= 0x100; /* the local APIC is on */
+    apic(APIC_SPURIOUS) |= APIC_ON;
     for (u32 i = 0; i < 3; i++) {
-        *(volatile u32 *)(word)(LAPIC + 0x300) = commands[i]; /* all but itself */
+        apic(APIC_COMMAND) = commands[i];
         pause_for(10000);
     }
+}
+
+void cpu_wake_others(void)
+{
+    apic(APIC_SPURIOUS) |= APIC_ON;
+    apic(APIC_COMMAND) = APIC_OTHERS | VEC_WAKE;
+}
+
+/* A vCPU that spins would take the time of those that do something. */
+void cpu_sleep_until(const volatile u32 *number, u32 value)
+{
+    while (*number != value)
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 
 void cpu_start(void)
@@ -153,9 +180,8 @@ void cpu_start(void)
 /* Is this vector in service at the local APIC? Then it is ours to end. */
 static void end_of_interrupt(u32 vector)
 {
-    volatile u32 *in_service = (u32 *)(word)(LAPIC + 0x100 + 0x10 * (vector / 32));
-    if (*in_service & (1u << (vector % 32)))
-        *(volatile u32 *)(word)(LAPIC + 0xb0) = 0;
+    if (apic(0x100 + 0x10 * (vector / 32)) & (1u << (vector % 32)))
+        apic(0xb0) = 0;
 }
 
 /* Interrupts come at vectors from 32 up; in a window, where nothing faults, also at those from 16
@@ -185,6 +211,8 @@ void trap(struct frame *frame)
         out_record(REC_CRASH, 0, &crash, sizeof(crash));
         finish(1);
     }
+    if (vector == VEC_WAKE)
+        return end_of_interrupt(vector);
     out_record(REC_UPCALL, 0, &vector, 4);
     if (window.clear)
         shared_upcall_taken();

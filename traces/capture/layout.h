@@ -13,6 +13,8 @@
 
 #define VEC_USER_EXIT 0x81 /* int $0x81 from user mode: the user-mode call is over */
 
+#define VEC_WAKE 0x82 /* from one vCPU to the other: there is something to do */
+
 /* Words of entry_state[], 32 bits each, as the entry stub fills them. =PY */
 #define E_EAX 0
 #define E_EBX 1

@@ -88,6 +88,8 @@ extern u32 xen_leaves; /* the first of Xen's CPUID leaves, or 0 */
 void cpu_start(void);
 void cpu_start_other(void); /* the same for the other vCPU, which takes no interrupts */
 void cpu_send_sipi(void);   /* INIT-SIPI-SIPI to all others */
+void cpu_wake_others(void);
+void cpu_sleep_until(const volatile u32 *number, u32 value); /* woken for each change of it */
 int read_msr(u32 index, u64 *value);  /* 0, or vector + 1 */
 int write_msr(u32 index, u64 value);
 int copy(void *to, const void *from, u32 length);  /* 0, or vector + 1 */

@@ -92,6 +92,8 @@ static u32 next_in_order(void)
 
 #define PATIENCE (1u << 28) /* rounds of waiting for the other vCPU */
 
+#define MEETING (1u << 16)  /* the same, where it is no matter if it does not come */
+
 static struct {
     volatile u32 up, round, ready, done; /* `round` counts races, the others follow it */
     volatile u32 at[2];                  /* calls that each is about to make or has made */
@@ -103,7 +105,7 @@ static struct {
 static void meet(u32 vcpu)
 {
     u32 mine = ++race.at[vcpu];
-    for (u32 i = 0; race.at[!vcpu] < mine && i < PATIENCE; i++)
+    for (u32 i = 0; race.at[!vcpu] < mine && i < MEETING; i++)
         ;
 }
 
@@ -277,8 +279,7 @@ void ap_main(void)
     cpu_start_other();
     race.up = 1;
     for (u32 round = 1;; round++) {
-        while (race.round != round)
-            __asm__ volatile("pause" : : : "memory");
+        cpu_sleep_until(&race.round, round);
         race.ready = round;
         make_calls(race.calls, race.count);
         race.done = round;
@@ -307,6 +308,7 @@ static void step_race(const u8 *body)
     race.count = lists->count[1];
     __asm__ volatile("" : : : "memory");
     race.round++;
+    cpu_wake_others();
     if (reached(&race.ready, race.round))
         make_calls(lists->calls, lists->count[0]);
     int whole = reached(&race.done, race.round);

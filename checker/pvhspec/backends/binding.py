@@ -117,7 +117,9 @@ class Binder:
         if special is not None:
             special(event, fields)
         call = self._call(event, fields) if event.kind == "hypercall" else None
-        return Seen(event.kind, event.seq, event.origin, fields, call)
+        begin, end = event.get("begin"), event.get("end")
+        span = None if begin is None or end is None else (begin, end)
+        return Seen(event.kind, event.seq, event.origin, fields, call, span)
 
     # ---- fields -----------------------------------------------------------------------------
 

@@ -24,7 +24,8 @@ class Seen:
     """An event as backends take it: its fields by the names the specification uses.
 
     A field that is missing from `fields` was not seen. `known` in the store's sense: a field is
-    a value, or a map with `get(index)` for fields that are maps.
+    a value, or a map with `get(index)` for fields that are maps. `span` is where a call began and
+    ended, where others may have been made at the same time: numbers of one order for all.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Seen:
     origin: str | None
     fields: dict[str, Any]
     call: Call | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)

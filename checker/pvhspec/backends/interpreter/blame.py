@@ -36,6 +36,12 @@ class Blame:
         self._held: dict[str, int] = {}
         self._calls: deque[tuple[int, Operation, bool]] = deque(maxlen=_MOST)
 
+    def fork(self) -> Blame:
+        """The same, to go on by itself."""
+        other = Blame()
+        other._held, other._calls = dict(self._held), self._calls.copy()
+        return other
+
     def called(self, seq: int, op: Operation, succeeded: bool) -> None:
         """A call returned."""
         self._calls.append((seq, op, succeeded))

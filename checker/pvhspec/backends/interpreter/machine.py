@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -65,6 +66,20 @@ class Machine:
         for watcher in self._compiled.watchers(seen.kind):
             yield from self._watch(seen, watcher)
         yield from self._debts.after(seen, self.store)
+
+    def fork(self) -> Machine:
+        """Another execution that is like this one so far, and goes on by itself."""
+        other = copy(self)
+        other.store = self.store.fork()
+        other._debts = self._debts.fork()
+        other._blame = self._blame.fork()
+        return other
+
+    def is_as(self, other: Machine) -> bool:
+        """Whether the same is known, so that the same will be said of whatever comes."""
+        return (
+            self.store.saved() == other.store.saved() and self._debts.open() == other.open_debts()
+        )
 
     def forget(self) -> None:
         """Events may be missing here: nothing that could have changed is known any more."""

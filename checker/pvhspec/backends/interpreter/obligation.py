@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
@@ -23,6 +24,12 @@ class Debts:
             _Kind(o, compiler) for o in obligations if compiler.constant(o.when) is not False
         ]
         self._open: dict[tuple[str, tuple[Any, ...]], int] = {}
+
+    def fork(self) -> Debts:
+        """The same, to go on by themselves."""
+        other = copy(self)
+        other._open = dict(self._open)
+        return other
 
     def open(self) -> list[tuple[str, int]]:
         """Clause and event of every debt that is still open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -147,6 +148,14 @@ class Store:
         self._lost = set(lost)
         for state in self._states:
             self._changed(state)
+
+    def fork(self) -> Store:
+        """Another state that is like this one so far."""
+        other = copy(self)
+        other.changes, other._drifts_now = dict(self.changes), {}
+        other.writers = copy(self.writers)
+        other.restore(self.saved())
+        return other
 
     def is_vague(self, state: str) -> bool:
         """Whether something is not known of cells that were not touched."""
