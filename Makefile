@@ -6,12 +6,13 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test quick lint format conform clean
+.PHONY: help setup test quick lint format conform mutants clean
 
 help:
 	@echo 'make conform   boot real Xen builds under QEMU and judge them by the specification'
 	@echo 'make test      everything a change must pass: style, types, layers, tests'
 	@echo 'make quick     the same without the slow tests and the real hypervisors'
+	@echo 'make mutants   single mistakes put into the specification: which would nobody notice?'
 	@echo 'make format    lay out Python and specification sources'
 
 # Programs pvhspec runs, and the Debian packages they come in. Root gets them installed, anybody
@@ -68,6 +69,10 @@ format: $(VENV)/.dev
 conform: $(VENV)/.run
 	@$(install-missing) || true
 	@$(BIN)/pvhspec conform
+
+# Takes a quarter of an hour the first time; what is known is kept until text, code or traces change.
+mutants: $(VENV)/.dev
+	$(BIN)/pvhspec mutants
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

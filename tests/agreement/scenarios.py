@@ -17,7 +17,7 @@ Cell = tuple[str, tuple[Any, ...], Any]
 
 @dataclass(frozen=True)
 class Scenario:
-    """`codes`: what may be returned, 0 for success with `outs`; `after`: cells then."""
+    """`codes`: what may be returned, 0 for success with `outs`; `after`: cells after `code`."""
 
     name: str
     operation: str
@@ -27,6 +27,7 @@ class Scenario:
     outs: dict[str, int] = field(default_factory=dict)
     after: tuple[Cell, ...] = ()
     where: tuple[tuple[int, ...], str] = ((4, 17), "pvh_dom0")
+    code: int = 0
 
 
 def codes(*numbers: int) -> frozenset[int]:
@@ -38,6 +39,12 @@ JOINED: tuple[Cell, ...] = (
     ("channel", (0, 3), (INTERDOMAIN, 1, 5)),
     ("channel", (1, 5), (INTERDOMAIN, 0, 3)),
 )
+
+
+def taken(below: int) -> tuple[Cell, ...]:
+    """Every port below a number is in use."""
+    return tuple(("channel", (0, port), (IPI,)) for port in range(1, below))
+
 
 SCENARIOS = [
     Scenario(
@@ -104,6 +111,16 @@ SCENARIOS = [
     Scenario("close what Xen does not know", "EVTCHNOP_close", {"port": 64}, codes(22)),
     Scenario(
         "from ring 3", "EVTCHNOP_close", {"port": 3, "cpl": 3}, codes(1), cells=(*DOM1, *JOINED)
+    ),
+    Scenario(
+        "who is refused at once makes no records", "EVTCHNOP_bind_ipi", {"vcpu": 0, "cpl": 3},
+        codes(1), cells=(*taken(64),), outs={"port": 64}, code=1,
+        after=(("valid_ports", (0,), 64),),
+    ),
+    Scenario(
+        "who is refused by the operation has looked for a port", "EVTCHNOP_bind_ipi",
+        {"vcpu": 0, "writable": False}, codes(12, 14), cells=(*taken(64),), outs={"port": 64},
+        code=12, after=(("valid_ports", (0,), 128),),
     ),
     Scenario(
         "send to oneself", "EVTCHNOP_send", {"port": 4}, codes(0),

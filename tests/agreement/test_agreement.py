@@ -65,13 +65,13 @@ def test_scenarios(scenario: Scenario) -> None:
     by_solver = {c for c in all_codes(scenario) if asked.legal(c, scenario.outs)}
     assert by_interpreter == scenario.codes
     assert by_solver == scenario.codes
-    if 0 in scenario.codes:
-        _, machine = interpreted(scenario, 0)
+    if scenario.code in scenario.codes:
+        _, machine = interpreted(scenario, scenario.code)
         for cell in scenario.after:
             state, index, value = cell
             told = machine.store.read(state, index)
             assert not is_known(told) or told == value
-            assert asked.forced(0, scenario.outs, cell)
+            assert asked.forced(scenario.code, scenario.outs, cell)
 
 
 # ---- generated ---------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ Everything is made when it is first needed, and serves any number of executions.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.observation import Watcher
 from pvhspec.backends.interpreter.operation import Stepper
@@ -51,3 +53,12 @@ class Compiled:
             made = [Watcher(o, self.compiler) for o in self.spec.observations if o.event == kind]
             self._watchers[kind] = [w for w in made if not w.never]
         return self._watchers[kind]
+
+    def take_over(self, other: Compiled, operations: Container[str], kinds: Container[str]) -> None:
+        """Use what another has ready, but for these operations and kinds of events.
+
+        The other must be of the same states, release, mode and authority.
+        """
+        self.compiler = other.compiler
+        self._steppers |= {k: s for k, s in other._steppers.items() if k not in operations}
+        self._watchers |= {k: w for k, w in other._watchers.items() if k not in kinds}

@@ -21,8 +21,8 @@ from pvhspec.backends.solver.step import Call, call, special_operation
 from pvhspec.backends.solver.structs import struct_gaps
 from pvhspec.backends.solver.tell import call_shown, cell_shown
 from pvhspec.backends.solver.views import AnyState
-from pvhspec.ir.ir import Error, Input, Operation, Quant, Spec, Update
-from pvhspec.types.types import BOOL
+from pvhspec.ir.ir import Error, Input, Operation, Quant, Spec, Update, Var
+from pvhspec.types.types import BOOL, BitsType
 
 __all__ = ["Finding", "complete"]
 
@@ -182,6 +182,7 @@ def _gaps(
     for choice in special.choices:
         asked = _Asked(spec, special, where)
         ground, made = asked.ground, asked.call
+        _offer_all(ground, choice.var)
         none = z3.Not(ground.expr(Quant("exists", (choice.var,), choice.when, BOOL), made.frame))
         late = [z3.Not(d) for e, d in made.due if e.after_success]
         ground.constraints += [z3.Not(made.refused), none, *late, made.code == _NO_CODE]
@@ -212,6 +213,15 @@ def _gaps(
 
 
 _NO_CODE = 0xFFFF
+_FEW = 64
+
+
+def _offer_all(ground: Ground, var: Var) -> None:
+    """Every value of a small type: that none is free can be said of each."""
+    kind = var.type
+    if isinstance(kind, BitsType) and kind.below is not None and kind.below <= _FEW:
+        for value in range(kind.below):
+            ground.offer(kind, z3.BitVecVal(value, kind.width))
 
 
 def _plain(model: Any, term: Term) -> Any:

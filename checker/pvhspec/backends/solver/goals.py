@@ -103,7 +103,11 @@ def _of_operation(clause: str, op: Operation) -> Iterator[Goal]:
         )
     always = [u for u in op.always if u.clause == clause]
     if always:
-        yield goal(lambda ground, made: z3.Or(*(_changes(ground, u, made.frame) for u in always)))
+        yield goal(
+            lambda ground, made: z3.And(
+                made.reached, z3.Or(*(_changes(ground, u, made.frame) for u in always))
+            )
+        )
 
 
 def _returned(error: Error) -> Callable[[Ground, Call], Term]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,7 +14,9 @@ from pvhspec.backends.solver.rewrite import decide_gates, gates_in, solve_equali
 from pvhspec.backends.solver.step import special_observation, special_operation
 from pvhspec.ir.ir import Cell, Expr, Invariant, Observation, Operation, Spec
 
-__all__ = ["Proof", "Step", "prove"]
+__all__ = ["Proof", "Step", "first_refuted", "prove"]
+
+Touched = Callable[["Operation | Observation | str"], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,23 @@ def prove(
     return proofs
 
 
+def first_refuted(spec: Spec, touched: Touched, budget: float, end: float) -> str:
+    """The first step found that breaks an invariant, of those that are touched; empty: none.
+
+    `touched` is asked of operations, blocks, and of `""` for boot and changes from outside;
+    `end`: when to give up, in seconds of the monotonic clock.
+    """
+    every = combos(spec)
+    for invariant in spec.invariants:
+        for job in _steps(spec, Proof(invariant), every, budget, touched):
+            if time.monotonic() > end:
+                return ""
+            outcome, _ = job.run()
+            if outcome.status == "refuted":
+                return f"{job.what} breaks {invariant.name}"
+    return ""
+
+
 def _rest_on(proofs: list[Proof], spec: Spec) -> None:
     """A proof that used another invariant is worth as much as that one's."""
     failed = {p.invariant.name for p in proofs if p.status == "refuted"}
@@ -106,29 +126,36 @@ def _trusted(spec: Spec, invariant: Invariant) -> tuple[str, ...]:
     )
 
 
-def _steps(spec: Spec, proof: Proof, every: tuple[Combo, ...], budget: float) -> Iterator[Job]:
+def _steps(
+    spec: Spec,
+    proof: Proof,
+    every: tuple[Combo, ...],
+    budget: float,
+    touched: Touched = lambda _: True,
+) -> Iterator[Job]:
     invariant = proof.invariant
     reads = _reads(invariant.body)
     for group in _groups_of(invariant, every):
         version, mode = group[0]
         goals = _Facts(spec, invariant, version, mode)
-        yield goals.job(
-            "at boot", None, group, budget, lambda g: at_boot(spec.states, g.goal, budget)
-        )
-        for state in spec.states.values():
+        if touched(""):
+            yield goals.job(
+                "at boot", None, group, budget, lambda g: at_boot(spec.states, g.goal, budget)
+            )
+        for state in spec.states.values() if touched("") else ():
             if state.drift is None or state.drift_kind == "change unseen":
                 continue  # no step of the world
             if state.name in reads:
                 yield goals.drift(state.name, group, budget)
             else:
                 proof.untouched += 1
-        for op in spec.operations:
+        for op in (o for o in spec.operations if touched(o)):
             if not reads & {u.target for u in (*op.updates, *op.always)}:
                 proof.untouched += 1
                 continue
             for part in alike(op, group):
                 yield _Facts(spec, invariant, *part[0]).call(op, part, budget)
-        for block in spec.observations:
+        for block in (b for b in spec.observations if touched(b)):
             if not reads & {u.target for u in block.updates}:
                 proof.untouched += 1
                 continue

@@ -101,7 +101,7 @@ class Call:
     """A call: `code` is 0 or the error; `allowed` says that it may be returned.
 
     `due` is when each error with a condition is the one to be returned; `refused`, when one that
-    comes before success is.
+    comes before success is; `reached`, when none that the operation inherits is.
     """
 
     op: Operation
@@ -109,6 +109,7 @@ class Call:
     code: Term
     due: list[tuple[Error, Term]]
     refused: Term
+    reached: Term
     effects: Term
     allowed: Term
     after: After
@@ -157,6 +158,7 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
         code,
         [*early, *late],
         refused,
+        reached,
         effects,
         allowed,
         After(ground, before, writes),

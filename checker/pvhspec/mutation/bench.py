@@ -1,0 +1,191 @@
+"""What mutants are held against: the examples by what they touch, and what is ready made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pvhspec.backends.dispatch import Dispatch
+from pvhspec.backends.examples import run_example
+from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.solver.combos import expressions
+from pvhspec.backends.solver.rewrite import walk
+from pvhspec.ir.ir import Cell, Example, ExampleStep, Observation, Operation, Spec
+from pvhspec.ir.lower import lower
+from pvhspec.names.gates import Version
+from pvhspec.names.load import Sources
+
+__all__ = ["Bench", "Changed", "changed"]
+
+Where = tuple[Version, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a mistake makes different: operations and `on` blocks by id, states, and whether
+    anything else is (an invariant, a structure, the table)."""
+
+    operations: frozenset[str]
+    blocks: frozenset[str]
+    kinds: frozenset[str]
+    states: frozenset[str]
+    invariants: frozenset[str]
+    obligations: frozenset[str]
+    others: frozenset[str]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the same specification comes of it."""
+        return not any(
+            (
+                self.operations, self.blocks, self.states, self.invariants, self.obligations,
+                self.others,
+            )
+        )  # fmt: skip
+
+    def clauses(self, spec: Spec) -> Iterator[str]:
+        """The clauses that what is changed has for its own."""
+        for op in spec.operations:
+            if op.id in self.operations:
+                yield op.success
+                yield from (e.clause for e in op.errors if e.clause.startswith(op.id))
+        for block in spec.observations:
+            if block.id in self.blocks:
+                yield from (r.clause for r in block.requires)
+                yield from (clause for clause, _ in block.undefined)
+
+    def with_readers(self, spec: Spec) -> Changed:
+        """The same with the operations and blocks that have to do with the states."""
+        if not self.states:
+            return self
+        operations = {o.id for o in spec.operations if self.states & _states_of(o)}
+        blocks = [b for b in spec.observations if self.states & _states_of(b)]
+        return replace(
+            self,
+            operations=self.operations | operations,
+            blocks=self.blocks | {b.id for b in blocks},
+            kinds=self.kinds | {b.event for b in blocks},
+        )
+
+
+def _states_of(item: Operation | Observation) -> set[str]:
+    """The states that an operation or block reads or writes."""
+    always = item.always if isinstance(item, Operation) else ()
+    read = {n.state for e in expressions(item) for n in walk(e) if isinstance(n, Cell)}
+    return read | {u.target for u in (*item.updates, *always)}
+
+
+def changed(base: Spec, other: Spec) -> Changed:
+    """What differs, and `other` with the parts of `base` where they are alike."""
+    operations = _differ({o.id: o for o in base.operations}, {o.id: o for o in other.operations})
+    blocks = _differ({o.id: o for o in base.observations}, {o.id: o for o in other.observations})
+    kinds = {o.event for s in (base, other) for o in s.observations if o.id in blocks}
+    gates = [{c.id: c.gate for c in s.clauses.values()} for s in (base, other)]
+    others = {
+        *_differ(base.structs, other.structs),
+        *_differ({str(n): h for n, h in base.hypercalls.items()},
+                 {str(n): h for n, h in other.hypercalls.items()}),
+        *_differ(base.events, other.events),
+        *(set(_differ(*gates)) - operations - blocks),
+    }  # fmt: skip
+    return Changed(
+        operations,
+        blocks,
+        frozenset(kinds),
+        _differ(base.states, other.states),
+        _differ({i.name: i for i in base.invariants}, {i.name: i for i in other.invariants}),
+        _differ({o.name: o for o in base.obligations}, {o.name: o for o in other.obligations}),
+        frozenset(others),
+    )
+
+
+def _differ(base: dict[str, Any], other: dict[str, Any]) -> frozenset[str]:
+    return frozenset(k for k in {*base, *other} if base.get(k) != other.get(k))
+
+
+@dataclass(slots=True)
+class _Touched:
+    """The operations and kinds of events of an example, and the clauses it says something of."""
+
+    operations: set[str] = field(default_factory=set)
+    kinds: set[str] = field(default_factory=set)
+    clauses: set[str] = field(default_factory=set)
+    raw: bool = False  # calls by number
+
+
+def _number_called(step: ExampleStep) -> tuple[int, list[int | None]]:
+    """The number and arguments of a call by number."""
+    number, args = 0, dict.fromkeys(range(6), 0)
+    for name, index, value in step.values:
+        if isinstance(value, int):
+            if name == "nr":
+                number = value
+            elif name == "arg":
+                args[index[0]] = value
+    return number, list(args.values())
+
+
+class Bench:
+    """The specification as it is, with all its examples run once."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.spec, errors = lower(sources)
+        assert not [e for e in errors if e.severity == "error"]
+        self.compiled: dict[Where, Compiled] = {}
+        self.examples: list[tuple[Example, _Touched]] = []
+        for example in self.spec.examples:
+            self.examples.append((example, self._touched(example)))
+
+    def _touched(self, example: Example) -> _Touched:
+        where = (example.version, example.mode)
+        if where not in self.compiled:
+            self.compiled[where] = Compiled(self.spec, *where)
+        result = run_example(self.spec, example, self.compiled[where])
+        touched = _Touched(clauses={j.clause for j in result.judgements})
+        if example.violates is not None:
+            touched.clauses.add(example.violates)
+        by_name = {o.name: o.id for o in self.spec.operations}
+        for step in example.steps:
+            if step.kind in by_name:
+                touched.operations.add(by_name[step.kind])
+                touched.kinds.add("hypercall")
+            elif step.kind == "hypercall":
+                touched.kinds.add("hypercall")
+                touched.raw = True
+                found = _number_called(step)
+                op = Dispatch(self.spec, *where).operation(*found)
+                if op is not None:
+                    touched.operations.add(op.id)
+            else:
+                touched.kinds.add(step.kind)
+        return touched
+
+    def choose(self, place: str, what: Changed) -> list[Example]:
+        """The examples that a mistake may show in, those about its clause first."""
+        what = what.with_readers(self.spec)
+        raw = bool(what.others) and not what.operations
+        chosen = [
+            (example, touched)
+            for example, touched in self.examples
+            if (raw and touched.raw)
+            or touched.operations & what.operations
+            or touched.kinds & what.kinds
+            or what.obligations
+        ]
+
+        def rank(entry: tuple[Example, _Touched]) -> tuple[bool, bool, int]:
+            example, touched = entry
+            own = any(c == place or c.startswith(f"{place}.") for c in touched.clauses)
+            direct = example.violates is not None and example.violates.startswith(place)
+            return not direct, not own, len(example.steps)
+
+        return [example for example, _ in sorted(chosen, key=rank)]
+
+    def ready(self, spec: Spec, what: Changed, where: Where) -> Compiled:
+        """A mutant made ready, with what it has in common with the specification."""
+        made = Compiled(spec, *where)
+        if not what.states and where in self.compiled:
+            made.take_over(self.compiled[where], what.operations, what.kinds)
+        return made

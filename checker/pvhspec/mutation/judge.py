@@ -1,0 +1,138 @@
+"""One mutant: who notices it, the cheapest asked first."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Literal
+
+from pvhspec.backends.examples import run_example
+from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.ir.ir import Spec
+from pvhspec.ir.lower import lower
+from pvhspec.mutation.bench import Bench, Changed, Where, changed
+from pvhspec.mutation.corpus import Shown, differs, telling
+from pvhspec.mutation.make import Mutant, with_mutant, without_examples
+from pvhspec.mutation.proofs import Proofs
+
+__all__ = ["KILLERS", "Court", "Killer", "Verdict"]
+
+Killer = Literal["checker", "examples", "traces", "complete", "prove", "same", ""]
+KILLERS: tuple[Killer, ...] = ("checker", "examples", "traces", "complete", "prove")
+
+_FOR_ONE_RUN = 20.0  # seconds; an example takes a hundredth of it
+_NOT_TO_BE_RUN = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who noticed a mutant, and by what. `same`: the same specification comes of it, so nobody
+    can; empty: nobody did."""
+
+    killer: Killer
+    by: str = ""
+    seconds: float = 0.0
+
+
+class _Late(Exception):
+    pass
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise _Late if it takes longer."""
+
+    def late(_signal: int, _frame: FrameType | None) -> None:
+        raise _Late
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Court:
+    """Judges mutants; `budget` is for traces and for proofs, in seconds for each mutant."""
+
+    def __init__(self, bench: Bench, shown: tuple[Shown, ...], budget: float) -> None:
+        self._bench, self._shown, self._budget = bench, shown, budget
+        self._proofs = Proofs(bench.spec, budget)
+
+    def verdict(self, mutant: Mutant) -> Verdict:
+        """Who notices the mutant first."""
+        start = time.monotonic()
+        return replace(self._verdict(mutant), seconds=time.monotonic() - start)
+
+    def _verdict(self, mutant: Mutant) -> Verdict:
+        spec, what, error = _mutated(self._bench, mutant)
+        if what is None:
+            return Verdict("checker", error)
+        if what.nothing:
+            return Verdict("same")
+        if found := self._by_examples(mutant, spec, what):
+            return Verdict("examples", found)
+        if found := self._by_traces(mutant, spec, what):
+            return Verdict("traces", found)
+        if found := self._proofs.finding(spec, what):
+            return Verdict("complete", found)
+        if found := self._proofs.refuted(spec, what):
+            return Verdict("prove", found)
+        return Verdict("")
+
+    def _by_examples(self, mutant: Mutant, spec: Spec, what: Changed) -> str | None:
+        ready: dict[Where, Compiled] = {}
+        for example in self._bench.choose(mutant.place, what):
+            where = (example.version, example.mode)
+            if where not in ready:
+                ready[where] = self._bench.ready(spec, what, where)
+            try:
+                with _limited(_FOR_ONE_RUN):
+                    wrong = run_example(spec, example, ready[where]).wrong
+            except _Late:
+                wrong = f"takes more than {_FOR_ONE_RUN:g} s"
+            except _NOT_TO_BE_RUN as error:
+                wrong = f"cannot be run: {type(error).__name__} {error}"
+            if wrong is not None:
+                return f"“{example.name}” {wrong}"
+        return None
+
+    def _by_traces(self, mutant: Mutant, spec: Spec, what: Changed) -> str | None:
+        end = time.monotonic() + self._budget
+        for trace in telling(
+            self._bench.spec, what.with_readers(self._bench.spec), mutant.place, self._shown
+        ):
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            try:
+                with _limited(min(left, _FOR_ONE_RUN)):
+                    found = differs(spec, trace)
+            except _Late:
+                continue
+            except _NOT_TO_BE_RUN as error:
+                found = f"cannot be judged: {type(error).__name__} {error}"
+            if found:
+                return found
+        return None
+
+
+def _mutated(bench: Bench, mutant: Mutant) -> tuple[Spec, Changed | None, str]:
+    """The specification with the mistake, and what differs; or the checker's error.
+
+    The examples are those of the specification as it is: what they say is not the mistake's.
+    """
+    spec, errors = lower(without_examples(with_mutant(bench.sources, mutant)))
+    real = [e for e in errors if e.severity == "error"]
+    if real:
+        return spec, None, f"{real[0].code} {real[0].message}"
+    what = changed(bench.spec, spec)
+    base = {o.id: o for o in bench.spec.operations}
+    kept = tuple(o if o.id in what.operations else base[o.id] for o in spec.operations)
+    return replace(spec, operations=kept, examples=bench.spec.examples), what, ""

@@ -1,0 +1,147 @@
+"""Single mistakes are made everywhere, noticed by whoever can, and told when nobody does."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pvhspec import _data
+from pvhspec.diagnostics import PvhError
+from pvhspec.ir.lower import lower
+from pvhspec.mutation.corpus import corpus
+from pvhspec.mutation.make import Mutant, mutants, with_mutant, without_examples
+from pvhspec.mutation.reasons import FILE, read_reasons, stale
+from pvhspec.mutation.run import Judged, chosen, judge_all
+from pvhspec.mutation.tell import Score
+from pvhspec.names.load import Sources, load
+
+BELL = Path(__file__).parents[1] / "cli" / "inputs" / "bell"
+
+
+@cache
+def sources(folder: Path) -> Sources:
+    found, errors = load(folder)
+    assert found is not None, errors
+    return found
+
+
+@cache
+def bell() -> tuple[Judged, ...]:
+    work = list(mutants(sources(BELL)))
+    return tuple(judge_all(sources(BELL), work, [], budget=2.0, jobs=1, cache=False))
+
+
+def verdict(place: str, what: str) -> str:
+    (found,) = [
+        j for j in bell() if j.mutant.place.endswith(place) and j.mutant.what.startswith(what)
+    ]
+    return found.verdict.killer
+
+
+def test_a_mutant_is_the_text_but_for_one_place() -> None:
+    whole = sources(BELL)
+    for mutant in mutants(whole):
+        changed = with_mutant(whole, mutant)
+        others = [m for n, m in enumerate(whole.modules) if n != mutant.module]
+        assert [m for n, m in enumerate(changed.modules) if n != mutant.module] == others
+        assert changed.modules[mutant.module] != whole.modules[mutant.module], mutant.what
+
+
+def test_every_mistake_is_another() -> None:
+    made = [(m.place, m.steps, m.kind, repr(m.node)) for m in mutants(sources(_data.spec_dir()))]
+    assert len(set(made)) == len(made)
+    assert len(made) > 2000
+
+
+@pytest.mark.parametrize(
+    "place, what, who",
+    [
+        ("BELL_ring.no_bell", "drop an error", "examples"),
+        ("BELL_ring.no_bell", "other code: EINVAL -> EPERM", "checker"),
+        ("chosen", "any instead of the lowest", "examples"),
+        ("BELL_hang.success", "drop an effect: hung[chosen]", "examples"),
+        ("BELL_hang.no_hook", "drop an error", "complete"),
+        ("bell_hang", "wrong size", "complete"),
+        ("BELL_hang.too_shrill", "drop an error", ""),
+        ("BELL_hang.success", "drop an effect: pitch[chosen]", ""),
+    ],
+)
+def test_who_notices(place: str, what: str, who: str) -> None:
+    assert verdict(place, what) == who
+
+
+def test_what_could_be_taken_away_is_told() -> None:
+    score = Score(list(bell()), [])
+    assert "house.bells.BELL_hang.too_shrill" in score.unnoticed
+    assert "house.bells.BELL_ring.no_bell" not in score.unnoticed
+    assert 40 < score.share < 60
+
+
+def test_an_effect_on_one_side_of_a_bind_is_missed_by_a_proof_too() -> None:
+    whole = sources(_data.spec_dir())
+    (mutant,) = [
+        m
+        for m in chosen(whole, ["evtchn.bind.EVTCHNOP_bind_interdomain.*"], None, 0)
+        if m.what.startswith("drop an effect: channel[peer, remote_port]")
+    ]
+    bare = without_examples(whole)
+    (found,) = judge_all(bare, [mutant], [], budget=20.0, jobs=1, cache=False)
+    assert found.verdict.killer == "prove"
+    assert "EVTCHNOP_bind_interdomain breaks symmetric" in found.verdict.by
+
+
+@pytest.mark.slow
+def test_a_sample_of_the_specification() -> None:
+    whole = sources(_data.spec_dir())
+    work = chosen(whole, [], 12, 3)
+    shortest = [p for p in corpus() if p.stat().st_size < 20_000]
+    judged = judge_all(whole, work, shortest, budget=2.0, cache=False)
+    assert [j.mutant for j in judged] == work
+    assert sum(j.verdict.killer in ("examples", "checker") for j in judged) >= 6
+
+
+# ---- reasons -----------------------------------------------------------------------------------
+
+
+def reasons(folder: Path, text: str) -> Path:
+    (folder / FILE).write_text(text)
+    return folder
+
+
+def some() -> list[Mutant]:
+    return [j.mutant for j in bell() if not j.verdict.killer]
+
+
+def test_a_reason_lets_a_mutant_live(tmp_path: Path) -> None:
+    text = "# bells\n\nhouse.bells.*.too_shrill | off by one: * | nobody hears the difference\n"
+    found = read_reasons(reasons(tmp_path, text))
+    score = Score(list(bell()), found)
+    shrill = [
+        j for j in score.alive if "off by one" in j.mutant.what and "too_shrill" in j.mutant.place
+    ]
+    assert shrill
+    assert {score.why(j) for j in shrill} == {"nobody hears the difference"}
+    assert not set(map(id, shrill)) & set(map(id, score.unexplained))
+    assert stale(found, some(), some(), whole=True) == []
+
+
+def test_a_reason_of_nothing_is_an_error(tmp_path: Path) -> None:
+    found = read_reasons(reasons(tmp_path, "house.bells.BELL_drop | * | there is none\n"))
+    (error,) = stale(found, some(), some(), whole=True)
+    assert error.code == "PVH524"
+    assert stale(found, some(), some(), whole=False) == []
+
+
+def test_a_reason_has_three_parts(tmp_path: Path) -> None:
+    with pytest.raises(PvhError) as caught:
+        read_reasons(reasons(tmp_path, "house.bells.* | drop an error\n"))
+    assert [e.code for e in caught.value.diagnostics] == ["PVH523"]
+
+
+def test_a_mutant_that_cannot_be_compiled_is_the_checkers() -> None:
+    for judged in bell():
+        _, errors = lower(with_mutant(sources(BELL), judged.mutant))
+        if judged.verdict.killer == "checker":
+            assert errors, judged.mutant.what
