@@ -41,11 +41,13 @@ class Broken:
 @dataclass(slots=True)
 class Boot:
     """What came of a boot. Clauses are counted by events; `shown` are those whose effect was
-    carried into what was judged later. `trouble` is a crash or a hang, `cut` any other end that is
-    not the program's own; `seconds` is how long the boot took, `whole` all of it."""
+    carried into what was judged later. `given` is what the trace's header says of the guest.
+    `trouble` is a crash or a hang, `cut` any other end that is not the program's own; `seconds` is
+    how long the boot took, `whole` all of it."""
 
     release: str = ""
     text: str = ""
+    given: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: int = 0
     events: int = 0
     conforms: Counter[str] = field(default_factory=Counter)
@@ -122,7 +124,7 @@ def judged(
     found.release = header.hypervisor.version or ""
     found.text = str(capture.header["hypervisor"].get("text", ""))
     found.seconds = capture.seconds
-    given = {name: dict(table) for name, table in header.given.items()}
+    given = found.given = {name: dict(table) for name, table in header.given.items()}
     one = Machine(spec, release, mode, given=given)
     one.store.writers = _Noting(found.shown)
     machine = Orders(one)

@@ -18,8 +18,9 @@ from pathlib import Path
 from pvhspec.conform.boots import Boot, boot
 from pvhspec.conform.findings import Finding, found_in, save, told
 from pvhspec.conform.generate import Generated, Plan, Width, generate
-from pvhspec.conform.matrix import Matrix, matrix_text
+from pvhspec.conform.matrix import Matrix, left_over, matrix_text
 from pvhspec.conform.pool import Pool
+from pvhspec.conform.reach import out_of_reach
 from pvhspec.conform.shrink import shrink
 from pvhspec.ir.ir import Spec, Version
 from pvhspec.names.gates import parse_version
@@ -239,6 +240,21 @@ def _again(spec: Spec, session: Session, version: Version, plan: Plan) -> Progra
 # ---- telling -------------------------------------------------------------------------------------
 
 
+def _beyond(spec: Spec, session: Session, version: Version) -> dict[str, str]:
+    """The clauses that the guest cannot come to, with the reasons; only after a whole run."""
+    if session.interrupted or session.options.programs is not None:
+        return {}
+    givens = [boot.given for _, boot in session.boots]
+    same = {
+        name: table
+        for name, table in (givens[0] if givens else {}).items()
+        if all(given.get(name) == table for given in givens)
+    }
+    left = left_over(spec, session.matrix, version, MODE, session.options.selection)
+    session.options.say(f"looking for a way to {len(left)} clauses that never came up")
+    return out_of_reach(spec, left, version, MODE, same)
+
+
 def _summary(spec: Spec, session: Session, version: Version, paint: Paint) -> str:
     options = session.options
     lines: list[str] = []
@@ -258,7 +274,8 @@ def _summary(spec: Spec, session: Session, version: Version, paint: Paint) -> st
             lines[-1:] = [f"  {paint('again', 'blue')}     pvhspec conform --xen {options.image} "
                           f"--replay {path}", ""]  # fmt: skip
     lines += [paint(f"lost: {text}", "yellow") for text in session.lost]
-    lines += matrix_text(spec, session.matrix, version, MODE, options.selection, paint,
+    beyond = _beyond(spec, session, version)
+    lines += matrix_text(spec, session.matrix, version, MODE, options.selection, beyond, paint,
                          verbose=options.verbose)  # fmt: skip
     seconds = session.generated_for or time.monotonic() - session.started
     count = len(session.findings)

@@ -1,0 +1,189 @@
+"""Clauses that a guest cannot come to, and why.
+
+Much of the text is about what a lone initial domain never meets: another domain, a port that is
+Xen's own. That is no gap in a run. What is fixed for the guest, because nothing it can do changes
+it, is written into the specification as it is; where the solver then finds no state at all from
+which a clause can matter, the clause is out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from pvhspec.ir import build
+from pvhspec.ir.ir import Cell, Const, Expr, Input, Observation, Operation, Spec, State, Version
+from pvhspec.types.types import BitsType, BoolType
+
+__all__ = ["out_of_reach"]
+
+_BUDGET = 3.0  # seconds for one clause
+_EXISTS = "domain_exists"
+_ALONE = {"caller": 0}  # the guest is the initial domain
+
+Given = Mapping[str, Mapping[str, Any]]
+
+
+def out_of_reach(
+    spec: Spec, clauses: Iterable[str], version: Version, mode: str, given: Given
+) -> dict[str, str]:
+    """Those of the clauses that the guest cannot come to, each with the reason in words. `given` is
+    what the header of its traces says. Without the solver, fewer are known."""
+    wanted = list(clauses)
+    found = dict(_without_structure(spec, wanted))
+    try:
+        from pvhspec.backends.solver.witness import witnesses
+    except ImportError:
+        return found
+    left = [c for c in wanted if c not in found]
+    fixed = _fixed(spec, version, mode)
+    for what, table in _worlds(spec, fixed, given):
+        if not left:
+            break
+        narrow = _with(spec, fixed, table)
+        told = witnesses(narrow, left, where=(version, mode), depth=0, budget=_BUDGET)
+        for one in told:
+            if one.status == "never":
+                found[one.clause] = _reason(spec, one.clause, fixed, what)
+        left = [c for c in left if c not in found]
+    return found
+
+
+def _without_structure(spec: Spec, wanted: list[str]) -> Iterator[tuple[str, str]]:
+    """A call that takes no structure has none that could change."""
+    for op in spec.operations:
+        if op.frame in wanted and op.struct is None:
+            yield op.frame, "the call takes no structure"
+
+
+def _worlds(spec: Spec, fixed: set[str], given: Given) -> Iterator[tuple[str, Given]]:
+    """What the headers say; then with each single fact of the machine one way and the other."""
+    yield "", given
+    for name in sorted(fixed):
+        state = spec.states[name]
+        if isinstance(state.type, BoolType) and not state.indices and name not in given:
+            for value in (False, True):
+                is_so = "so" if value else "not so"
+                yield f"{name} is {is_so} on this machine", {**given, name: {"": value}}
+
+
+def _fixed(spec: Spec, version: Version, mode: str) -> set[str]:
+    """States that nothing the guest does is known to change."""
+    changed: set[str] = set()
+    items: tuple[Operation | Observation, ...] = (*spec.operations, *spec.observations)
+    for item in items:
+        if item.gate.open(version, mode):
+            always = item.always if isinstance(item, Operation) else ()
+            changed |= {u.target for u in (*item.updates, *always)}
+    return {n for n, s in spec.states.items() if n not in changed and s.drift is None}
+
+
+def _with(spec: Spec, fixed: set[str], given: Given) -> Spec:
+    """The specification with every cell that is fixed replaced by its value."""
+
+    exists = spec.states.get(_EXISTS) if _EXISTS in fixed else None
+
+    def change(node: Any) -> Any:
+        if isinstance(node, Cell):
+            return cell(
+                spec.states[node.state], replace(node, indices=_changed(node.indices, change))
+            )
+        if isinstance(node, Input) and node.name in _ALONE and isinstance(node.type, BitsType):
+            return build.number(node.type, _ALONE[node.name])
+        return None
+
+    def cell(state: State, node: Cell) -> Expr:
+        if state.name in fixed:
+            return _value(state, node.indices, given.get(state.name)) or node
+        if exists is None or state.init is None or not state.indices:
+            return node
+        if state.indices[0].type != exists.indices[0].type:
+            return node
+        there = _value(
+            exists, node.indices[:1], given.get(_EXISTS)
+        )  # a domain that is not has none
+        return (
+            node if there is None else build.ite(there, node, _at(state, node.indices), state.type)
+        )
+
+    return replace(
+        spec,
+        operations=tuple(_changed(o, change) for o in spec.operations),
+        observations=tuple(_changed(o, change) for o in spec.observations),
+        invariants=tuple(_changed(i, change) for i in spec.invariants),
+    )
+
+
+def _value(state: State, indices: tuple[Expr, ...], table: Mapping[str, Any] | None) -> Expr | None:
+    """What a fixed cell holds; None where that is not known."""
+    if table is None:
+        return None if state.given or state.init is None else _at(state, indices)
+    rest = table.get("*", table.get(""))
+    if rest is None and state.init is not None:
+        value = _at(state, indices)
+    elif isinstance(rest, bool | int):
+        value = Const(state.type, rest)
+    else:
+        return None
+    for key, held in table.items():
+        if key in ("*", ""):
+            continue
+        numbers = zip(indices, state.indices, key.split(","), strict=True)
+        here = build.all_of(
+            build.eq(i, build.number(v.type, int(k)))
+            for i, v, k in numbers
+            if isinstance(v.type, BitsType)
+        )
+        value = build.ite(here, Const(state.type, held), value, state.type)
+    return value
+
+
+def _at(state: State, indices: tuple[Expr, ...]) -> Expr:
+    from pvhspec.backends.solver.rewrite import substitute
+
+    assert state.init is not None
+    return substitute(state.init, {v.name: i for v, i in zip(state.indices, indices, strict=True)})
+
+
+def _changed(node: Any, change: Callable[[Any], Any]) -> Any:
+    """Any part of the representation with the expressions in it changed."""
+    new = change(node)
+    if new is not None:
+        return new
+    if isinstance(node, tuple):
+        return tuple(_changed(part, change) for part in node)
+    if (
+        not is_dataclass(node)
+        or isinstance(node, type)
+        or not type(node).__module__.endswith(".ir")
+    ):
+        return node
+    parts = {f.name: getattr(node, f.name) for f in fields(node)}
+    made = {name: _changed(part, change) for name, part in parts.items()}
+    same = all(made[name] is parts[name] or made[name] == parts[name] for name in parts)
+    return node if same else replace(node, **made)
+
+
+def _reason(spec: Spec, clause: str, fixed: set[str], what: str) -> str:
+    """Why a clause is out of reach, in words."""
+    if what:
+        return what
+    for op in spec.operations:
+        texts: list[Any] = [e.when for e in op.errors if e.clause == clause]
+        texts += [u for u in (*op.updates, *op.always) if u.clause == clause]
+        names = sorted({n for n in _cells(texts) if n in fixed})
+        if names:
+            return f"nothing changes {', '.join(names)}"
+    return "another error always comes first"
+
+
+def _cells(node: Any) -> Iterator[str]:
+    if isinstance(node, Cell):
+        yield node.state
+    if isinstance(node, tuple | list):
+        for part in node:
+            yield from _cells(part)
+    elif is_dataclass(node) and not isinstance(node, type):
+        for f in fields(node):
+            yield from _cells(getattr(node, f.name))

@@ -1,0 +1,62 @@
+"""What a guest cannot come to is told with its reason, and nothing else is."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pvhspec.conform.matrix import Matrix, left_over, matrix_text
+from pvhspec.conform.reach import out_of_reach
+from pvhspec.ir.cache import load_spec
+from pvhspec.ir.ir import Spec
+from pvhspec.report.paint import Paint
+from pvhspec.report.verdict import Selection
+from pvhspec.targets.xen_dom0 import lone_dom0
+
+WHERE = ((4, 17, 7), "pvh_dom0")
+USE, BIND = "evtchn.use.EVTCHNOP_", "evtchn.bind.EVTCHNOP_"
+GIVEN = {n: t for n, t in lone_dom0(1, "").items() if n != "vcpu_exists"}
+
+
+def spec() -> Spec:
+    found, errors = load_spec()
+    assert found is not None, errors
+    return found
+
+
+def test_what_only_other_domains_meet_is_out_of_reach() -> None:
+    pytest.importorskip("z3")
+    reasons = {
+        f"{USE}send.attached_to_xen": "nothing changes xen_attached",
+        f"{BIND}alloc_unbound.not_allowed": "nothing changes domain_privileged",
+        f"{USE}reset.still_running": "nothing changes domain_paused",
+        f"{USE}reset.far_ends": "nothing changes xen_attached",
+        f"{USE}reset_cont.success": "another error always comes first",
+        "hypercall.version.XENVER_version.frame": "the call takes no structure",
+        "hypercall.version_text.XENVER_build_id.no_build_id": "has_build_id is so on this machine",
+    }
+    in_reach = [f"{USE}close.far_end", f"{USE}send.no_such_port", f"{BIND}bind_pirq.always"]
+    assert out_of_reach(spec(), [*reasons, *in_reach], *WHERE, GIVEN) == reasons
+
+
+def test_with_another_domain_more_is_in_reach() -> None:
+    pytest.importorskip("z3")
+    clauses = [f"{USE}reset.still_running", f"{USE}send.attached_to_xen"]
+    beside = {**GIVEN, "domain_exists": {"*": False, "0": True, "1": True}}
+    assert list(out_of_reach(spec(), clauses, *WHERE, beside)) == clauses[1:]
+
+
+def test_the_matrix_tells_everything_that_was_not_exercised() -> None:
+    whole, selection = spec(), Selection(only=("evtchn.use.EVTCHNOP_close*",))
+    matrix = Matrix(Counter({f"{USE}close.success": 3}), unseen=Counter({f"{USE}close.far_end": 1}))
+    left = left_over(whole, matrix, *WHERE, selection)
+    assert f"{USE}close.attached_to_xen" in left
+    reasons = {f"{USE}close.attached_to_xen": "nothing changes xen_attached"}
+    text = "\n".join(
+        matrix_text(whole, matrix, *WHERE, selection, reasons, Paint(False), verbose=False)
+    )
+    assert f"could not be seen: {USE}close.far_end" in text
+    assert f"nothing changes xen_attached: {USE}close.attached_to_xen" in text
+    assert text.count("attached_to_xen:") == 0
+    assert f"{USE}close.no_such_port" in text.partition("never came up")[2]
