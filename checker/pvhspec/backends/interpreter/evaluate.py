@@ -246,7 +246,7 @@ class Compiler:
         def compare(p: Path) -> Any:
             a, b = p.resolve(left(p)), p.resolve(right(p))
             if isinstance(a, Sym) or isinstance(b, Sym):
-                return Formula("open", (a, b))
+                return Formula("order", (a, b, or_equal))
             return a <= b if or_equal else a < b
 
         return compare

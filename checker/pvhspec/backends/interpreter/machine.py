@@ -6,7 +6,7 @@ Obvious before fast: every other backend must agree with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from functools import partial
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ from pvhspec.backends.interpreter.initial import initial_store
 from pvhspec.backends.interpreter.obligation import Debts
 from pvhspec.backends.interpreter.observation import MOST_OPEN, Requirement, Watcher
 from pvhspec.backends.interpreter.operation import Outcome, Stepper
-from pvhspec.backends.interpreter.path import Explored, Path, explore
+from pvhspec.backends.interpreter.path import MAX_PATHS, Explored, Path, explore
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.backends.protocol import Call, Finding, Judgement, Seen, Verdict
@@ -27,7 +27,11 @@ from pvhspec.names.gates import Version
 
 __all__ = ["Look", "Machine"]
 
-Look: TypeAlias = Callable[[Store], Explored]  # a part of a step, which can be looked at again
+# A part of a step, which can be looked at again in another state, with other fields of the event.
+Look: TypeAlias = Callable[[Store, Mapping[str, Any]], Explored]
+
+
+_MOST_JUDGED = 8 * MAX_PATHS  # ways of a call that are looked at without what they change
 
 
 class Machine:
@@ -104,14 +108,16 @@ class Machine:
     def _call(self, seen: Seen, call: Call) -> Iterator[Judgement]:
         op, stepper = call.operation, self._compiled.stepper(call.operation)
 
-        def run(store: Store) -> Explored:
-            return explore(store, seen.fields, lambda p: stepper.step(p, call))
+        def run(store: Store, fields: Mapping[str, Any]) -> Explored:
+            return explore(store, fields, lambda p: stepper.step(p, call))
 
-        found = run(self.store)
+        found = run(self.store, seen.fields)
+        if found.overflow:
+            found = self._at_least(stepper, seen, call)
         self._looked(seen, None, run, found)
         self._blame.called(seen.seq, op, call.ret is None or not -4096 < call.ret < 0)
         if found.overflow:
-            self._lose(op)
+            self._lose(op, seen)
             yield self._unseen(op.success, seen, ("too many possibilities",))
             return
         if not found.ways:
@@ -129,6 +135,18 @@ class Machine:
         if op.disturbs and not (call.ret is not None and call.ret < 0 and found.ways[0][1].clauses):
             self._disturb(op)
         yield from self._told(seen, call, found)
+
+    def _at_least(self, stepper: Stepper, seen: Seen, call: Call) -> Explored:
+        """Where there are too many ways to follow: what they have in common before the call."""
+
+        def run(path: Path) -> Outcome:
+            return stepper.step(path, call, changes=False)
+
+        found = explore(self.store, seen.fields, run, _MOST_JUDGED)
+        if found.ways and not found.overflow:
+            self.store.merge([p.outcome() for p, _ in found.ways], seen.seq)
+            found.overflow = True
+        return found
 
     def _told(self, seen: Seen, call: Call, found: Explored) -> Iterator[Judgement]:
         """What the event says of each clause it was about."""
@@ -154,7 +172,7 @@ class Machine:
         """After a violation: go on from what was seen, and forget what it makes doubtful."""
         op = call.operation
         if call.ret is None or -call.ret in {e.code for e in op.errors if e.after_success}:
-            self._lose(op)
+            self._lose(op, seen)
             return
         if call.ret < 0:
             self._lose_all(op.always)
@@ -163,7 +181,7 @@ class Machine:
         if found.ways and not found.overflow:
             self._take_over(found, seen.seq)
         else:
-            self._lose(call.operation)
+            self._lose(call.operation, seen)
 
     def _doubt(self, path: Path) -> None:
         """What a violation contradicts may not be so: the cells it hangs on are unknown now."""
@@ -171,7 +189,8 @@ class Machine:
             if not self.spec.states[state].given:
                 self.store.write(state, index, ANY)
 
-    def _lose(self, op: Operation) -> None:
+    def _lose(self, op: Operation, seen: Seen) -> None:
+        """Nothing is known of what the operation may have changed."""
         self._lose_all((*op.updates, *op.always))
 
     def _lose_all(self, updates: tuple[Update, ...]) -> None:
@@ -236,7 +255,7 @@ class Machine:
         if not watcher.block.updates:
             return
         found = watcher.changes(self.store, seen.fields)
-        self._looked(seen, None, lambda store: watcher.changes(store, seen.fields), found)
+        self._looked(seen, None, watcher.changes, found)
         if found.overflow:
             self._lost({u.target for u in watcher.block.updates})
         else:
@@ -250,7 +269,7 @@ class Machine:
             return left_open <= MOST_OPEN
 
         for instance in requirement.instances(self.store, seen.fields, thorough):
-            look = partial(requirement.rerun, inputs=seen.fields, instance=instance)
+            look = partial(requirement.rerun, instance=instance)
             self._looked(seen, requirement.clause, look, instance.explored)
             if not instance.certain and instance.possible:
                 left_open += 1

@@ -20,9 +20,11 @@ __all__ = ["Outcome", "Stepper"]
 
 @dataclass(slots=True)
 class Outcome:
-    """How one run of the step ended: the clauses that were seen to hold."""
+    """How one run of the step ended: the clauses that were seen to hold. `result` is what was
+    returned, None where that is open."""
 
     code: int | None
+    result: int | None
     clauses: list[str]
     effects: bool
     assigned: set[str]
@@ -57,8 +59,11 @@ class Stepper:
 
     # ---- the step ------------------------------------------------------------------------------
 
-    def step(self, path: Path, call: Call) -> Outcome:
-        """One run. Raises Inconsistent with a Finding if it cannot have been so."""
+    def step(self, path: Path, call: Call, *, changes: bool = True) -> Outcome:
+        """One run. Raises Inconsistent with a Finding if it cannot have been so.
+
+        `changes` False: only whether it may have been so, and nothing of the state after it.
+        """
         clauses: list[str] = []
         code = None if call.ret is None else (-call.ret if -4096 < call.ret < 0 else 0)
         due = self._due(path)
@@ -75,11 +80,15 @@ class Stepper:
         done = code == 0 or code in self._maybe_late or any(e.code == code for e, _ in late)
         effects = not due and done
         assigned: set[str] = set()
+        result = -code if code else None
         if effects and self.op.modelled:
-            self._succeed(path, call, clauses, assigned, judged=code == 0)
-        if not due or due[0][0].rank >= OWN_RANK:
+            returned = self._succeed(path, call, clauses, assigned, judged=code == 0)
+            result = result if code else returned
+            if changes:
+                self._writer.run(path)
+        if changes and (not due or due[0][0].rank >= OWN_RANK):
             self._always.run(path)
-        return Outcome(code, clauses, effects, assigned)
+        return Outcome(code, result, clauses, effects, assigned)
 
     def _tests(self, errors: Iterable[Error]) -> list[tuple[Error, Fn]]:
         return [(e, self._compiler.expr(e.when)) for e in errors if e.when is not None]
@@ -146,13 +155,17 @@ class Stepper:
 
     def _succeed(
         self, path: Path, call: Call, clauses: list[str], assigned: set[str], judged: bool
-    ) -> None:
+    ) -> int | None:
+        """What success does; the result, where it is known."""
+        result = call.ret
         for choice in self._choices:
             choice(path, judged, clauses)
         if judged:
             clauses.append(self.op.success)
             if self._result is not None:
-                self._returned(path, call, path.resolve(self._result(path)))
+                want = path.resolve(self._result(path))
+                self._returned(path, call, want)
+                result = want if result is None and is_known(want) else result
         for name, updates in self._outs.items():
             self._out(path, name, updates, clauses, assigned, judged)
         for clause, test in self._ensures if judged else ():
@@ -161,7 +174,7 @@ class Stepper:
             if not path.decide(test(path)):
                 self._fail(clause, "not so", "see the clause")
             clauses.append(clause)
-        self._writer.run(path)
+        return result
 
     def _returned(self, path: Path, call: Call, want: Any) -> None:
         """The value success returns; what the state does not know is learned from it."""

@@ -47,6 +47,7 @@ class Path:
         self._syms: dict[str, Sym] = {}
         self._bound: dict[Sym, Any] = {}
         self._excluded: dict[Sym, set[Any]] = {}
+        self._orders: dict[Any, bool] = {}
         self._script = script
         self._at = 0
         self.arity: list[int] = []
@@ -99,6 +100,10 @@ class Path:
                 return self._decide_is(self.resolve(args[0]), args[1])
             case "eq":
                 return self._decide_eq(self.resolve(args[0]), self.resolve(args[1]))
+            case "order":
+                if truth not in self._orders:
+                    self._orders[truth] = self.choose(2) == 0
+                return self._orders[truth]
             case _:
                 return self.choose(2) == 0
 
@@ -269,6 +274,12 @@ class Path:
         else:
             pattern = tuple(i if is_known(i) else None for i in index)
             self.smears.append((state, pattern, value))
+
+    @property
+    def settled(self) -> bool:
+        """Whether this run has assumed a value for everything unknown that it met."""
+        met = (*self.cells.values(), *self._syms.values())
+        return all(is_known(self.resolve(value)) for value in met)
 
     def close(self) -> None:
         """The run is over: what it wrote somewhere is kept as the store keeps it."""

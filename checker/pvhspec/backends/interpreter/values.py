@@ -59,9 +59,10 @@ class Sym:
 @dataclass(frozen=True, slots=True)
 class Formula:
     """A truth that is not decided: `eq` (two values), `is` (a Sym and a variant), `sym` (a Sym of
-    type bool), `not`, `and`, `or`, or `open` (nothing is known of it)."""
+    type bool), `order` (two values, and whether they may be equal: the same answer whenever it is
+    asked), `not`, `and`, `or`, or `open` (nothing is known of it)."""
 
-    op: Literal["eq", "is", "sym", "not", "and", "or", "open"]
+    op: Literal["eq", "is", "sym", "order", "not", "and", "or", "open"]
     args: tuple[Any, ...]
 
 
