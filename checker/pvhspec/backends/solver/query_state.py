@@ -15,7 +15,7 @@ from pvhspec.backends.solver.prove import Proof, prove
 from pvhspec.backends.solver.query import Answer, Options, places, state_after
 from pvhspec.backends.solver.reach import Chain, Execution, Step, reads_of, relevant
 from pvhspec.backends.solver.replay import holds
-from pvhspec.backends.solver.rewrite import decide_gates, gates_in, substitute
+from pvhspec.backends.solver.rewrite import decide_gates, gates_in, solve_equalities, substitute
 from pvhspec.backends.solver.search import Sought, broken_by, played, rank, shortest
 from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.step import special_operation
@@ -30,7 +30,8 @@ __all__ = ["always", "reachable"]
 
 _MOST_PLACES = 2  # releases and modes that are searched, the nearest to a real run first
 _NEAR, _SHORT = 2, 4.0  # steps, and seconds, that are searched before a proof is tried
-_STEP = 2.0  # seconds for each step of an induction
+_STEPS = 10  # a step of an induction gets this part of the time
+_FOR_CLAUSES = 3.0  # seconds to find the clauses of one call
 _CLAUSE = "query"
 
 
@@ -135,7 +136,12 @@ def _by_invariants(spec: Spec, clauses: tuple[str, ...], holds_in: str, options:
 
 def _prove(spec: Spec, names: list[str], options: Options) -> list[Proof]:
     return prove(
-        spec, names, budget=_STEP, jobs=options.jobs, cache=options.cache, done=options.done
+        spec,
+        names,
+        budget=options.budget / _STEPS,
+        jobs=options.jobs,
+        cache=options.cache,
+        done=options.done,
     )
 
 
@@ -216,10 +222,10 @@ def _induction(
         )
         if resting.status != "no":
             return resting
-        clauses = dict.fromkeys((*_clauses(spec, question, body, every), *resting.clauses))
-        lines = (
-            f"not so at boot, and none of {len(proof.steps) - 1} steps that could makes it so",
-        )
+        facts = {i.clause: i.body for i in spec.invariants if i.name in used}
+        found = _clauses(spec, question, body, every, facts)
+        clauses = dict.fromkeys((*found, *resting.clauses))
+        lines = (f"not at boot, and no step makes it so ({len(proof.steps) - 1} looked at)",)
         return Answer("no", "", tuple(clauses), holds_in, lines=lines)
     broken = next((s for s in proof.steps if s.outcome.broken is not None), None)
     lines_: tuple[str, ...] = ()
@@ -229,7 +235,9 @@ def _induction(
     return Answer("open", "", (), holds_in, lines=lines_, why=trouble)
 
 
-def _clauses(spec: Spec, question: Reach, body: Expr, every: tuple[Combo, ...]) -> Iterator[str]:
+def _clauses(
+    spec: Spec, question: Reach, body: Expr, every: tuple[Combo, ...], facts: dict[str, Expr]
+) -> Iterator[str]:
     """The clauses without which some call would make it so."""
     where = min(every, key=rank)
     items = specials(spec, where)
@@ -243,13 +251,15 @@ def _clauses(spec: Spec, question: Reach, body: Expr, every: tuple[Combo, ...]) 
         if special is None:
             continue
         try:
-            tracked = TrackedCall(spec, special, where)
-            tracked.ground.assume(decide_gates(body, *where), Frame("", tracked.view, {}))
+            tracked = TrackedCall(spec, special, where, facts)
+            tracked.ground.assume(
+                solve_equalities(decide_gates(body, *where)), Frame("", tracked.view, {})
+            )
             new = {v.name: tracked.ground.fresh(v.name, v.type) for v in question.vars}
             after = Frame("", tracked.call.after, {}, new)
             wanted = [tracked.call.allowed]
             wanted.append(tracked.ground.expr(decide_gates(question.test, *where), after))
-            if tracked.possible(_STEP, wanted)[0] is False:
+            if tracked.possible(_FOR_CLAUSES, wanted)[0] is False:
                 yield from tracked.forbidding(wanted)
         except Unsupported:
             continue

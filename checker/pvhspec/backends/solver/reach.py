@@ -232,7 +232,8 @@ class Chain:
         return tuple((s, i, v) for (s, i), v in found.items())
 
     def _move(self, made: _Alternative, model: Any) -> Move:
-        inputs = {n: _plain(model, t) for n, t in made.frame.inputs.items()}
+        idle = self._not_filled_in(made, model)
+        inputs = {n: _plain(model, t) for n, t in made.frame.inputs.items() if n not in idle}
         maps: dict[str, dict[tuple[int, ...], Any]] = {}
         for (prefix, name, _), (index, term) in self.ground.map_reads.items():
             if prefix == made.frame.prefix:
@@ -245,6 +246,18 @@ class Chain:
             tuple((n, tuple(m.items())) for n, m in maps.items()),
             code,
         )
+
+    def _not_filled_in(self, made: _Alternative, model: Any) -> set[str]:
+        """Fields that the call leaves as they are: whatever the model has there means nothing."""
+        if made.call is None:
+            return set()
+        idle: set[str] = set()
+        done: set[str] = set()
+        for update in made.call.op.updates:
+            if update.target.startswith("out."):
+                guard = self.ground.expr(update.guard, made.call.frame)
+                (done if _plain(model, guard) else idle).add(update.target)
+        return idle - done
 
 
 def _plain(model: Any, term: Term) -> Any:

@@ -76,6 +76,7 @@ def witness_as_json(spec: Spec, found: Witness) -> dict[str, Any]:
 # ---- programs ----------------------------------------------------------------------------------
 
 _WORDS = {0: "pending", 1: "mask"}
+_NOBODYS = 99  # a command that no operation has
 
 
 def as_program(execution: Execution) -> str | None:
@@ -103,7 +104,9 @@ def _call(move: Move) -> list[str] | None:
     if inputs.get("width", 64) != 64 or not _certain(move):
         return None
     if op.name.endswith(".other"):
-        operands = ", ".join(f"{inputs.get(p.name, 0):#x}" for p in op.params)
+        nobody = next(n for n in (_NOBODYS, *range(1 << 16)) if n not in op.commands)
+        free = {p.name: nobody for p in op.params[:1]}
+        operands = ", ".join(f"{inputs.get(p.name, free.get(p.name, 0)):#x}" for p in op.params)
         return [f"hypercall {op.hypercall}({operands}){ring}"]
     args = [f"{s.name} = {inputs.get(s.name, 0):#x}" for s in op.slots if s.read]
     # What points to the structure is the probe's affair, unless it points to none.
@@ -127,8 +130,15 @@ def _certain(move: Move) -> bool:
 
 def _store(move: Move) -> list[str] | None:
     inputs, maps = dict(move.inputs), dict(move.maps)
+    block = move.item.id.rpartition(".")[2]
+    if inputs.get("caller", 0) != 0 or inputs.get("in_64", True) is False:
+        return None
+    if block == "upcall_flag":
+        return [f"{'set' if inputs.get('flag') else 'clear'} upcall {inputs.get('vcpu', 0)}"]
+    if block == "selector_word" and not inputs.get("vcpu"):
+        return [f"set selector {index[0]}" for index, value in maps.get("words", ()) if value]
     word = _WORDS.get(inputs.get("what", -1))
-    if move.item.id.rpartition(".")[2] not in ("pending_word", "mask_word") or word is None:
+    if block not in ("pending_word", "mask_word") or word is None:
         return None
     ports = [index[0] for index, value in maps.get("bits", ()) if value]
     return [f"set {word} {p}" for p in ports if p < 64]

@@ -27,7 +27,8 @@ _FOR_LESS = 3.0  # seconds to make a list of clauses shorter
 
 
 class Tracked:
-    """Any state at all, which keeps the invariants as far as their truths are assumed."""
+    """Any state at all, which keeps the invariants (or these facts) while their truths are
+    assumed."""
 
     def __init__(self, spec: Spec, where: Where, facts: dict[str, Expr] | None = None) -> None:
         self.ground = Ground(spec.states)
@@ -75,8 +76,10 @@ class Tracked:
 class TrackedCall(Tracked):
     """And a call of an operation (made special) in that state."""
 
-    def __init__(self, spec: Spec, op: Operation, where: Where) -> None:
-        super().__init__(spec, where)
+    def __init__(
+        self, spec: Spec, op: Operation, where: Where, facts: dict[str, Expr] | None = None
+    ) -> None:
+        super().__init__(spec, where, facts)
         errors = tuple(
             e if e.when is None else replace(e, when=_said("due", e.clause)) for e in op.errors
         )
