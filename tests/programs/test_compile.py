@@ -127,7 +127,8 @@ def test_stores_by_port() -> None:
 
 def test_what_a_program_needs() -> None:
     found = compiled("needs vcpus 2\nneeds width 32\n")
-    assert (found.vcpus, found.only) == (2, 32)
+    assert (found.vcpus, found.only, found.domu) == (2, 32, False)
+    assert compiled("also domu\n").domu
 
 
 def test_a_call_may_go_over_several_lines() -> None:

@@ -17,6 +17,7 @@ from pvhspec.targets import (
     capture_qemu,
     capture_xen,
     probe,
+    toolstack,
 )
 from pvhspec.targets.program import (
     Area,
@@ -63,6 +64,33 @@ def readable(capture: Capture) -> None:
     assert [event["seq"] for event in capture.events] == list(range(len(capture.events)))
     assert capture.events[-1]["kind"] == "end"
     assert len(list(ObjectTrace(capture.header, capture.events))) == len(capture.events)
+
+
+def test_dom0_makes_an_unprivileged_domain(xen_image: tuple[str, Path]) -> None:
+    release, image = xen_image
+    asked = Program((Cpuid(0x40000000), alloc(0), Hypercall(7, (Buf(0),), (Buffer(bytes(64)),))))
+    for width in (32, 64):
+        capture = capture_xen(image, asked, width=width, domu=True)
+        readable(capture)
+        assert capture.header["guest"]["mode"] == "pvh_domu"
+        assert {event["dom"] for event in of_kind(capture, "hypercall")} == {1}
+        (entry,) = of_kind(capture, "entry")
+        assert entry["regs"]["ebx"] == hex(0x1600000)
+        opened, privileged = of_kind(capture, "hypercall")
+        assert opened["ret"] == 0, release
+        assert privileged["ret"] < 0  # platform_op is dom0's: a zeroed one is refused anyway
+        assert capture.events[-1]["reason"] == "shutdown"
+
+
+def test_a_domain_that_cannot_be_made_says_why(
+    one_xen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolstack, "_POPULATE", 99)  # no such command: no memory
+    capture = capture_xen(one_xen, Program(), domu=True, timeout=20)
+    assert "another domain: hypercall 12 returned -38" in capture.events[-1]["text"]
+    monkeypatch.setattr(toolstack, "_CREATE_TAILS", {0x99: ((), 0)})
+    capture = capture_xen(one_xen, Program(), domu=True, timeout=20)
+    assert "XEN_DOMCTL_createdomain returned -13" in capture.events[-1]["text"]
 
 
 def alloc(slot: int) -> Hypercall:

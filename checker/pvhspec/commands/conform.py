@@ -65,6 +65,9 @@ pvhspec conform --xen xen.gz --baseline known.toml --format text --format html=r
         help="also for kvm: all combinations of memory, vCPUs, module, command line")  # fmt: skip
     add("--program", action="append", default=[], metavar="FILE",
         help="your own, or the name of one included (default: all of those)")  # fmt: skip
+    add("--guest", choices=("dom0", "domu"),
+        help="for Xen: run the programs in dom0 only, or in an unprivileged domain only (default: "
+        "in dom0, and in both those that say so)")  # fmt: skip
     generated.add_options(parser)
     add("--out", type=Path, metavar="DIR", help="keep the traces and consoles there")
     add("--only", action="append", default=[], metavar="GLOB", help="judge only these clauses")
@@ -134,7 +137,8 @@ def _xen(args: argparse.Namespace, spec: Spec, chosen: Selection, images: list[s
     all_jobs = []
     for image in images:
         locate_xen(image)
-        all_jobs.append((image, xen_jobs(spec, image, programs)))
+        domu = None if args.guest is None else args.guest == "domu"
+        all_jobs.append((image, xen_jobs(spec, image, programs, domu=domu)))
     return _Session(args, spec, chosen).all(all_jobs)
 
 

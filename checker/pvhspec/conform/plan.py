@@ -25,7 +25,8 @@ class Job:
     """One boot of one target with one program.
 
     `target` is `xen`, `qemu-pvh` or `kvm`; `image` a Xen image or release, a machine type of QEMU,
-    or `kvm`. `start` is what a loader is given; without a program, what the job is about.
+    or `kvm`. `start` is what a loader is given; without a program, what the job is about. `domu`:
+    the program runs in an unprivileged domain that dom0 makes.
     """
 
     target: str
@@ -33,11 +34,13 @@ class Job:
     program: Compiled
     width: Width
     start: Start = field(default_factory=Start)
+    domu: bool = False
 
     @property
     def name(self) -> str:
         """The program's name, or the start's, for people."""
-        return Path(self.program.path).stem if self.program.path else self.start.name
+        name = Path(self.program.path).stem if self.program.path else self.start.name
+        return f"{name}, domU" if self.domu else name
 
     @property
     def file_name(self) -> str:
@@ -52,12 +55,16 @@ def bundled_programs() -> list[Path]:
     return sorted(folder.glob("*.prog"), key=lambda path: (-path.stat().st_size, path.name))
 
 
-def xen_jobs(spec: Spec, image: str, programs: Sequence[Path]) -> list[Job]:
-    """Every program in both widths, where it is written for both. Raises PvhError."""
+def xen_jobs(
+    spec: Spec, image: str, programs: Sequence[Path], *, domu: bool | None = None
+) -> list[Job]:
+    """Every program in both widths, where it is written for both; in dom0, and in an unprivileged
+    domain those that say so. `domu`: all of them there only, or none. Raises PvhError."""
     return [
-        Job("xen", image, program, width)
+        Job("xen", image, program, width, domu=there)
         for program, width in _compiled(spec, programs)
         if program.only in (None, width)
+        for there in ((False, True) if program.domu and domu is None else (bool(domu),))
     ]
 
 

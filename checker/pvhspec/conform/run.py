@@ -90,8 +90,9 @@ def _capture(job: Job, timeout: float) -> Capture:
     match job.target:
         case "xen":
             return capture_xen(
-                job.image, program, width=job.width, vcpus=job.program.vcpus, timeout=timeout
-            )
+                job.image, program, width=job.width, vcpus=job.program.vcpus, domu=job.domu,
+                timeout=timeout,
+            )  # fmt: skip
         case "kvm":
             return capture_kvm(program, width=job.width, start=start, timeout=timeout)
     return capture_qemu(

@@ -40,7 +40,7 @@ class Compiled:
     """A program, and where each of its steps stands in the text (`lines`, from 1).
 
     `vcpus` is how many vCPUs it is written for (`needs vcpus 2`), `only` the one width of callers
-    (`needs width 32`).
+    (`needs width 32`), `domu` whether it is meant for an unprivileged domain, too (`also domu`).
     """
 
     path: str
@@ -48,6 +48,7 @@ class Compiled:
     lines: tuple[int, ...] = ()
     vcpus: int = 1
     only: Width | None = None
+    domu: bool = False
     slots: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,7 +78,8 @@ def compile_text(
         return None, [texts.diagnostic(bad) for bad in unique.values()][:_MOST_ERRORS]
     program = Program(tuple(step for step, _ in compiler.steps))
     lines = tuple(line for _, line in compiler.steps)
-    return Compiled(path, program, lines, compiler.vcpus, compiler.only, compiler.names.slots), []
+    needed = (compiler.vcpus, compiler.only, compiler.domu)
+    return Compiled(path, program, lines, *needed, compiler.names.slots), []
 
 
 class _Compiler:
@@ -93,6 +95,7 @@ class _Compiler:
         self.watched: str | None = None
         self.vcpus = 1
         self.only: Width | None = None
+        self.domu = False
 
     def body(self, body: list[Line | Block], depth: int) -> None:
         for item in body:
@@ -187,6 +190,12 @@ class _Compiler:
                 return
             case "needs":
                 self.needs(at)
+                return
+            case "also":
+                at.take()
+                at.expect("domu")
+                at.end()
+                self.domu = True
                 return
             case "watch":
                 at.take()

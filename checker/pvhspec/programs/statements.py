@@ -22,7 +22,7 @@ _OPS: dict[str, Literal["or", "and", "set"]] = {"|=": "or", "&=": "and", "=": "s
 _WORDS = (
     "cpuid", "rdmsr", "wrmsr", "read", "write", "use", "map", "fill", "snapshot", "store", "set",
     "clear", "window", "note", "hang", "hypercall", "let", "for", "on", "define", "do", "watch",
-    "needs", "start", "send", "await", "race",
+    "also", "needs", "start", "send", "await", "race",
 )  # fmt: skip
 
 

@@ -15,14 +15,24 @@ and arch-x86/hvm/save.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pvhspec.targets.probe import Probe
 from pvhspec.targets.steps import Buf, Buffer, Hypercall, Patch, Save, Slot, Step, Write
 
-__all__ = ["DOM0_MEMORY_MIB", "GUEST_PORT", "MADE", "PORTS", "REMARK", "Guest", "start_domain"]
+__all__ = [
+    "DOM0_MEMORY_MIB",
+    "GUEST_PORT",
+    "MADE",
+    "PORTS",
+    "REMARK",
+    "Guest",
+    "refusal",
+    "start_domain",
+]
 
 #: What a trace of the new domain says of its making.
 REMARK = "made by pvhspec's own toolstack, from which registers and start_info at entry come"
@@ -66,6 +76,7 @@ _CREATE_TAILS: dict[int, tuple[tuple[int, ...], int]] = {
 }
 _HVM_AND_HAP = 3
 _EMULATE_LAPIC = 1
+_POPULATE, _MAP_BATCH = 6, 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,23 @@ def start_domain(guest: Guest, *, wait: float | None) -> list[Step]:
     return steps
 
 
+def refusal(events: Iterable[dict[str, Any]]) -> str:
+    """Why there is no second domain, by the trace of the dom0 that should have made it."""
+    calls = [e for e in events if e["kind"] == "hypercall"]
+    if not calls:
+        return "dom0 itself made no hypercall"
+    made, rest = calls[: len(_CREATE_TAILS)], calls[len(_CREATE_TAILS) :]
+    if all(call.get("ret") != 0 for call in made):
+        said = ", ".join(dict.fromkeys(str(call.get("ret")) for call in made))
+        return f"dom0 could not create another domain: XEN_DOMCTL_createdomain returned {said}"
+    for call in rest:
+        populates = call["nr"] == _MEMORY_OP and call["args"][:1] == [hex(_POPULATE)]
+        if call.get("ret") != (_EXTENTS if populates else 0):
+            said = f"returned {call['ret']}" if "ret" in call else "did not return"
+            return f"dom0 could not make another domain: hypercall {call['nr']} {said}"
+    return ""
+
+
 # ---- hypercalls ----------------------------------------------------------------------------------
 
 _BODY = 16  # bytes of a domctl before what is the command's own
@@ -148,7 +176,9 @@ def _populate() -> Hypercall:
     frames = struct.pack(f"<{_EXTENTS}Q", *range(0, _EXTENTS << 9, 1 << 9))
     reservation = struct.pack("<QQIIHHI", 0, _EXTENTS, 9, 0, 0, 0, 0)
     patches = (Patch(0, 8, Buf(1)), Patch(24, 2, MADE))
-    return Hypercall(_MEMORY_OP, (6, Buf(0)), (Buffer(reservation, patches), Buffer(frames)))
+    return Hypercall(
+        _MEMORY_OP, (_POPULATE, Buf(0)), (Buffer(reservation, patches), Buffer(frames))
+    )
 
 
 def _map(frames: list[int]) -> Iterator[Hypercall]:
@@ -163,7 +193,7 @@ def _map(frames: list[int]) -> Iterator[Hypercall]:
             Patch(6, 2, MADE), Patch(8, 8, Buf(1)), Patch(16, 8, Buf(2)), Patch(24, 8, Buf(3)),
         )  # fmt: skip
         buffers = (Buffer(batch, patches), Buffer(theirs), Buffer(ours), Buffer(bytes(4 * count)))
-        yield Hypercall(_MEMORY_OP, (23, Buf(0)), buffers)
+        yield Hypercall(_MEMORY_OP, (_MAP_BATCH, Buf(0)), buffers)
 
 
 def _poll(seconds: float) -> Hypercall:

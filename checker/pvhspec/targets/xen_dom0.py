@@ -30,6 +30,7 @@ from pvhspec.targets.steps import Program, Race
 __all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
 
 _MEMORY_MIB = 512
+_NO_LIMIT = 0x7FFFFFFF  # the highest port of dom0, as Xen has it
 #: An AMD CPU with SVM and nested paging. TCG's MWAIT faults as Xen's idle loop uses it, so there is
 #: none to use.
 _CPU = "EPYC,-monitor"
@@ -65,10 +66,12 @@ def capture_xen(
     kernel = xen.locate(image)
     first = guest = probes.build(width)
     decoder = Decoder(program, dom=0)
+    making = Decoder()
     if domu:
         first, outside = probes.build(64), False
         steps = toolstack.start_domain(toolstack.Guest(guest, code, vcpus), wait=timeout)
-        code = encode(Program(tuple(steps)))
+        making.program = Program(tuple(steps))
+        code = encode(making.program)
         options += f" dom0_mem={toolstack.DOM0_MEMORY_MIB}M"
         decoder = Decoder(program, dom=1, name="domu.out")
     start = time.monotonic()
@@ -94,6 +97,9 @@ def capture_xen(
             left = timeout - (time.monotonic() - start)
             ended = qemu.wait(process, max(0.1, left), watch)
         events = list(decoder.events(chunks(folder / decoder.name)))
+        refused = ""
+        if domu and len(events) == 1:
+            refused = toolstack.refusal(making.events(chunks(folder / making.name)))
         text = console.read_text(errors="replace")
         complaint = qemu.complaint(folder)
     if not text and complaint:
@@ -108,6 +114,8 @@ def capture_xen(
         seen = [{"kind": "note", "text": toolstack.REMARK}]
     events[:0] = [guest.image_event(), *seen]
     finish(events, ended, decoder.finished, ending=ending(text), console=text)
+    if refused:
+        events[-1]["text"] = refused
     header = {
         "schema": "pvh-trace/1",
         "origin": {"method": "probe", "tool": "pvhspec", "file": decoder.name},
@@ -207,7 +215,7 @@ def lone_dom0(vcpus: int, console: str) -> dict[str, Any]:
         "domain_privileged": {"*": False, "0": True},
         "domain_paused": {"*": False},
         "vcpu_exists": exists,
-        "max_evtchn_port": {"0": 0x7FFFFFFF},
+        "max_evtchn_port": {"0": _NO_LIMIT},
         "xen_attached": {"*": False},
         "virq_handler": {"*": 0},
     }
@@ -224,7 +232,7 @@ def _beside_dom0(vcpus: int) -> dict[str, Any]:
         "domain_privileged": {"*": False, "0": True},
         "domain_paused": {"*": False},
         "vcpu_exists": exists,
-        "max_evtchn_port": {"1": toolstack.PORTS},
+        "max_evtchn_port": {"0": _NO_LIMIT, "1": toolstack.PORTS},
         "xen_attached": {"*": False},
         "virq_handler": {"*": 0},
     }
