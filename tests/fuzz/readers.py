@@ -21,7 +21,8 @@ from pvhspec.traces import FORMATS, Trace
 from pvhspec.traces.decode import decode_event
 from pvhspec.traces.encode import encode_event
 from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCS, hvmctx
-from tests.traces.xentrace_files import some_file
+from tests.traces.trace_dat_files import RUN, trace_dat
+from tests.traces.xentrace_files import some_file, ties
 
 __all__ = ["TARGETS", "Target", "Wrong"]
 
@@ -169,7 +170,17 @@ def _manifests() -> Sequence[bytes]:
 
 @cache
 def _windows() -> Sequence[bytes]:
-    return [some_file(seed, cpus=3, rounds=2) for seed in range(20)]
+    return [make(seed) for seed in range(10) for make in (_some_windows, ties)]
+
+
+def _some_windows(seed: int) -> bytes:
+    return some_file(seed, cpus=3, rounds=2)
+
+
+@cache
+def _trace_dats() -> Sequence[bytes]:
+    forms = ((6, "none"), (7, "none"), (7, "zlib"), (7, "zstd"))
+    return [trace_dat(RUN, version, compression) for version, compression in forms]
 
 
 def _reader(
@@ -193,6 +204,7 @@ TARGETS: dict[str, Target] = {
         _reader("qemu-trace", _files("foreign/*.qtrace")),
         _reader("console", _consoles),
         _reader("xentrace", _windows, text=False, whole=True),
+        _reader("trace-dat", _trace_dats, text=False, whole=True),
         Target("module", _modules, _parsed, 4),
         Target("manifest", _manifests, _manifest, 2),
         Target("judge", _files("real/*.jsonl"), _judged, 1),

@@ -52,7 +52,7 @@ TRUE = {
     },
 }
 # Documents that lie beside the captures.
-NO_TRACES = {"SOURCES.md", "formats.txt", "vmmq.dat"}
+NO_TRACES = {"SOURCES.md", "formats.txt"}
 
 
 def captures() -> list[Path]:

@@ -20,6 +20,7 @@ from pvhspec.diagnostics import PvhError
 from pvhspec.targets.debian import program
 from pvhspec.targets.errors import MissingTool
 from pvhspec.traces import Event, open_trace
+from pvhspec.traces.plain import reader_of
 from pvhspec.traces.xentrace import XentraceReader
 from pvhspec.traces.xentrace_cpu import LOST
 from pvhspec.traces.xentrace_records import (
@@ -29,7 +30,6 @@ from pvhspec.traces.xentrace_records import (
     batches,
     everything,
     hvm_and_pv,
-    reader_of,
 )
 from tests.traces.xentrace_files import (
     lost,

@@ -40,7 +40,7 @@ class DebugconReader(ForeignReader):
     def events(self) -> Iterator[Event]:
         """The events in the order of the dump."""
         try:
-            data = self._stream.read(_MOST)
+            data = self.stream.read(_MOST)
         except Exception as error:
             self.failed(error)
             return

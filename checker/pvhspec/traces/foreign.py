@@ -54,7 +54,7 @@ class ForeignReader:
         self.name = shown_file(path)
         self.truncated = False
         self.notices: list[Diagnostic] = []
-        self._stream = stream
+        self.stream = stream
         self._seq = 0
         self._passed_over = 0
         common = {
@@ -89,7 +89,7 @@ class ForeignReader:
 
     def close(self) -> None:
         """Close the file; what was not read is not read any more."""
-        self._stream.close()
+        self.stream.close()
 
     _cut_text = _CUT_LINE
 
@@ -163,7 +163,7 @@ class TextReader(ForeignReader):
 
     def _read(self, most: int) -> bytes:
         try:
-            return self._stream.readline(most)
+            return self.stream.readline(most)
         except Exception as error:
             self.failed(error)
             return b""

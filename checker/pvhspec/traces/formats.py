@@ -78,6 +78,9 @@ FORMATS: dict[str, Format] = {
         ),
         Format("xentrace", "Xen's binary trace", recognise.is_xentrace, "xentrace.XentraceReader"),
         Format(
+            "trace-dat", "trace-cmd's binary", recognise.is_trace_dat, "trace_dat.TraceDatReader"
+        ),
+        Format(
             "debugcon",
             "a guest's dump by port 0x402",
             recognise.is_debugcon,

@@ -2,23 +2,19 @@
 
     comm-PID [cpu] flags secs.usecs: event: what the event prints
 
-Flags may be missing; perf has blanks before the PID and `kvm:` before the event. A vCPU is known
-by the thread that runs it, from `kvm_entry` and `kvm_exit` on; which guest it is of, never. No
-event has a hypercall's result or memory.
+Flags may be missing; perf has blanks before the PID and `kvm:` before the event.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, TypeAlias
 
 from pvhspec.traces.event import Event
-from pvhspec.traces.foreign import TextReader, number
+from pvhspec.traces.foreign import TextReader
+from pvhspec.traces.kvm_events import Fields, KvmReader, release_in
 
 __all__ = ["KvmTextReader"]
-
-Fields: TypeAlias = dict[str, Any]
 
 _LINE = re.compile(
     r"\s*(?P<comm>\S.*?)?[-\s]\s*(?P<pid>\d{1,10})(?:/\d+)?\s+(?:\(\s*[-\d]+\)\s+)?"
@@ -27,97 +23,40 @@ _LINE = re.compile(
 )
 _LOST = re.compile(r"CPU:\d+ \[(?:LOST )?(\d+) EVENTS(?: DROPPED)?\]")
 _OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d{1,18})/(\d{1,18})")
-_RELEASE = re.compile(r"# (?:os release : |latency trace \S+ on )(\d+)\.(\d+)")
+_RELEASE = re.compile(r"# (?:os release : |latency trace \S+ on )(\S+)")
+_VCPU = re.compile(r"vcpu (\d{1,9})\b")
 _HEX = r"(?:0x)?([0-9a-f]{1,16})"
 
-#: `kvm_xen_hypercall` gave a5 for a4, and for a5 what was in the buffer, from 5.12 until a fix of
-#: May 2026; this release surely has it.
-_RIGHT_SINCE = (7, 2)
-_MOST_THREADS = 1 << 16
 
-
-class KvmTextReader(TextReader):
-    """KVM's events. `release` is the kernel's, where the trace says it (`perf script --header`)."""
-
-    method = "ftrace"
-
-    def __init__(self, stream: BinaryIO, path: str) -> None:
-        known = {"hypervisor": {"name": "kvm"}, "guest": {"mode": "kvm_xen"}, "clock": "ns"}
-        super().__init__(stream, path, known)
-        self.release: tuple[int, int] | None = None
-        self._vcpu: dict[str, int] = {}
-        self._calls: dict[str, tuple[Fields, int]] = {}
+class KvmTextReader(KvmReader, TextReader):
+    """KVM's events as lines (`perf script --header` and the latency format say the release)."""
 
     def events(self) -> Iterator[Event]:
-        """The events, a hypercall where its thread next enters the guest."""
+        """The events in the order of the text."""
         for at, line in self.lines():
             found = _LINE.match(line)
             if found is None:
                 yield from self._other(at, line)
                 continue
-            ts = int(found["secs"]) * 10**9 + int(found["frac"].ljust(9, "0"))
-            yield from self._one(at, found["pid"], ts, found["event"], found["body"])
-        for pid, (fields, at) in self._calls.items():
-            yield self.event("hypercall", fields, at, None, self._vcpu.get(pid))
+            event, body = found["event"], found["body"]
+            if event in _EVENTS:
+                ts = int(found["secs"]) * 10**9 + int(found["frac"].ljust(9, "0"))
+                vcpu = _VCPU.match(body) if event in ("kvm_entry", "kvm_exit") else None
+                number = int(vcpu[1]) if vcpu else None
+                yield from self.told(at, int(found["pid"]), ts, event, number, _EVENTS[event](body))
+        yield from self.left()
 
     def _other(self, at: int, line: str) -> Iterator[Event]:
         if lost := _LOST.search(line):
-            yield self._lost(at, int(lost[1][:18]))
+            yield self.lost(at, int(lost[1][:18]))
         elif written := _OVERWRITTEN.match(line):
             missing = int(written[2]) - int(written[1])
             if missing > 0:
-                yield self._lost(at, missing)
+                yield self.lost(at, missing)
         elif release := _RELEASE.match(line):
-            self.release = (int(release[1][:4]), int(release[2][:4]))
+            self.release = release_in(release[1])
         elif line and not line.startswith("#") and not line.startswith("cpus="):
             self._passed_over += 1
-
-    def _lost(self, at: int, count: int) -> Event:
-        self._calls.clear()
-        return self.event("lost", {"count": count}, at)
-
-    def _one(self, at: int, pid: str, ts: int, event: str, body: str) -> Iterator[Event]:
-        if event in ("kvm_entry", "kvm_exit"):
-            if vcpu := re.match(r"vcpu (\d{1,9})\b", body):
-                if len(self._vcpu) > _MOST_THREADS:
-                    self._vcpu.clear()
-                self._vcpu[pid] = int(vcpu[1])
-            if pid in self._calls:
-                fields, line = self._calls.pop(pid)
-                yield self.event("hypercall", fields, line, ts, self._vcpu.get(pid))
-        if event == "kvm_xen_hypercall":
-            if pid in self._calls:  # it has gone on, unseen
-                fields, line = self._calls.pop(pid)
-                yield self.event("hypercall", fields, line, None, self._vcpu.get(pid))
-            call = self._hypercall(body, ts)
-            if call is None:
-                self._passed_over += 1
-                return
-            if len(self._calls) > _MOST_THREADS:
-                self._calls.clear()
-            self._calls[pid] = (call, at)
-            return
-        if event not in _EVENTS:
-            return
-        kind, fields_of = _EVENTS[event]
-        found = fields_of(body)
-        if found is None:
-            self._passed_over += 1
-            return
-        yield self.event(kind, found, at, ts, self._vcpu.get(pid))
-
-    def _hypercall(self, body: str, ts: int) -> Fields | None:
-        found = _CALL.match(body)
-        if found is None:
-            return None
-        cpl, nr, *words = found.groups()
-        args = [number(word) for word in words]
-        if self.release is None or self.release < _RIGHT_SINCE:
-            del args[4:]
-        fields: Fields = {"nr": number(nr), "args": tuple(args), "ts_call": ts}
-        if cpl is not None and int(cpl) < 4:
-            fields["cpl"] = int(cpl)
-        return fields
 
 
 # ---- what each event prints ---------------------------------------------------------------------
@@ -136,6 +75,18 @@ _EXIT = re.compile(
     r"| info ([0-9a-f]{1,16}) ([0-9a-f]{1,16}))?"
 )
 _ENTRY = re.compile(r"vcpu \d+(?:, rip 0x([0-9a-f]{1,16}))?")
+
+
+def _hypercall(body: str) -> Fields | None:
+    found = _CALL.match(body)
+    if found is None:
+        return None
+    cpl, *words = found.groups()
+    nr, *args = (int(word, 16) for word in words)
+    fields: Fields = {"nr": nr, "args": tuple(args)}
+    if cpl is not None and int(cpl) < 4:
+        fields["cpl"] = int(cpl)
+    return fields
 
 
 def _cpuid(body: str) -> Fields | None:
@@ -204,12 +155,13 @@ def _entry(body: str) -> Fields | None:
     return {} if found[1] is None else {"rip": int(found[1], 16)}
 
 
-_EVENTS: dict[str, tuple[str, Callable[[str], Fields | None]]] = {
-    "kvm_entry": ("vmentry", _entry),
-    "kvm_exit": ("vmexit", _exit),
-    "kvm_cpuid": ("cpuid", _cpuid),
-    "kvm_msr": ("msr", _msr),
-    "kvm_cr": ("cr", _cr),
-    "kvm_pio": ("io", _pio),
-    "kvm_inj_virq": ("inject", _virq),
+_EVENTS: dict[str, Callable[[str], Fields | None]] = {
+    "kvm_entry": _entry,
+    "kvm_exit": _exit,
+    "kvm_xen_hypercall": _hypercall,
+    "kvm_cpuid": _cpuid,
+    "kvm_msr": _msr,
+    "kvm_cr": _cr,
+    "kvm_pio": _pio,
+    "kvm_inj_virq": _virq,
 }

@@ -15,6 +15,7 @@ __all__ = [
     "is_qemu_trace",
     "is_singlestep",
     "is_small_vmm",
+    "is_trace_dat",
     "is_xentrace",
     "said_only",
 ]
@@ -53,6 +54,11 @@ def is_hvmctx(head: bytes) -> bool:
 def is_xentrace(head: bytes) -> bool:
     """A window of a physical CPU: event 0x1f003, two words, no time stamp."""
     return head.startswith(b"\x03\xf0\x01\x20")
+
+
+def is_trace_dat(head: bytes) -> bool:
+    """What `trace-cmd record` writes."""
+    return head.startswith(b"\x17\x08\x44tracing")
 
 
 def is_kvm_text(head: bytes) -> bool:

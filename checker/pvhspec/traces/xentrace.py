@@ -7,19 +7,15 @@ scheduler and of Xen's own memory are passed over: no kind of the schema is abou
 
 from __future__ import annotations
 
-import io
-import os
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from struct import Struct, error
 from typing import Any, BinaryIO, TypeAlias
 
 from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors
-from pvhspec.traces.errors import reason
 from pvhspec.traces.event import Event
 from pvhspec.traces.foreign import ForeignReader
+from pvhspec.traces.plain import plain_file
 from pvhspec.traces.xentrace_cpu import LOST
 from pvhspec.traces.xentrace_records import (
     Record,
@@ -27,13 +23,11 @@ from pvhspec.traces.xentrace_records import (
     Windows,
     batches,
     hvm_and_pv,
-    reader_of,
 )
 
 __all__ = ["XentraceReader"]
 
 _DEFAULT, _IDLE = 32768, 32767
-_SPOOL = 1 << 16
 
 Fields: TypeAlias = dict[str, Any]
 _Vcpu: TypeAlias = tuple[int | None, int | None, int | None]
@@ -50,12 +44,9 @@ class XentraceReader(ForeignReader):
 
     def events(self) -> Iterator[Event]:
         """The events, in order of time over all CPUs."""
-        plain, base = self._plain()
-        try:
-            descriptor = plain.fileno()
-            read = reader_of(descriptor, base)
+        with plain_file(self) as (read, size):
             try:
-                windows = Windows(read, os.fstat(descriptor).st_size - base)
+                windows = Windows(read, size)
             except TooManyWindows:
                 message = "the file is cut into more windows than any real one"
                 raise PvhError(Diagnostic(errors.NOT_STREAMABLE, message, path=self.path)) from None
@@ -66,40 +57,6 @@ class XentraceReader(ForeignReader):
                 yield self._call(key, call, None)
             if windows.cut is not None:
                 self.cut(windows.cut)
-        except OSError as problem:
-            self.failed(problem)
-        finally:
-            if plain is not self._stream:
-                plain.close()
-
-    def _plain(self) -> tuple[BinaryIO, int]:
-        """A file that can be read anywhere, and where in it the trace begins."""
-        raw = getattr(self._stream, "raw", None)
-        if isinstance(raw, io.FileIO) and stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-            return self._stream, self._stream.tell()
-        try:
-            spooled = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever asked for it
-            try:
-                self._spool(spooled)
-                spooled.flush()
-            except OSError:
-                spooled.close()
-                raise
-        except OSError as problem:
-            message = f"the trace cannot be put into a temporary file: {reason(problem)}"
-            raise PvhError(Diagnostic(errors.CANNOT_READ, message, path=self.path)) from None
-        return spooled, 0
-
-    def _spool(self, to: Any) -> None:
-        while True:
-            try:
-                part = self._stream.read1(_SPOOL)  # type: ignore[attr-defined]
-            except Exception as problem:
-                self.failed(problem)
-                return
-            if not part:
-                return
-            to.write(part)
 
     def _broken(self, at: int) -> None:
         self._passed_over += 1

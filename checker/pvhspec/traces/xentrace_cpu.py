@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pvhspec.traces.plain import Read
 from pvhspec.traces.xentrace_starts import record_starts
 
 __all__ = ["LOST", "SMALLEST", "Columns", "Cpu", "Numbers", "Read", "Stamps", "Words", "fill"]
@@ -18,7 +19,6 @@ SMALLEST = 4 << 10  #: bytes a piece must have room for
 _RUNSTATE = 0x21  # the class of the events that say who runs
 _NOBODY = -1
 
-Read: TypeAlias = Callable[[int, int], bytes]
 Words: TypeAlias = NDArray[np.uint32]
 Stamps: TypeAlias = NDArray[np.uint64]
 Numbers: TypeAlias = NDArray[np.int64]

@@ -9,7 +9,6 @@ wants some of them: a loop in Python over each would take thirty times as long.
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -31,7 +30,6 @@ __all__ = [
     "batches",
     "everything",
     "hvm_and_pv",
-    "reader_of",
 ]
 
 CPU_CHANGE = b"\x03\xf0\x01\x20"  # event 0x1f003 with two words and no time stamp
@@ -121,15 +119,6 @@ class Windows:
                     raise TooManyWindows
                 self.cpus.setdefault(cpu, array("Q")).extend((at, held))
             at += length
-
-
-def reader_of(descriptor: int, base: int) -> Read:
-    """Reads at any place of an open file, whatever its position."""
-
-    def read(at: int, length: int) -> bytes:
-        return os.pread(descriptor, length, base + at)
-
-    return read
 
 
 def everything(event: Words) -> Mask:
