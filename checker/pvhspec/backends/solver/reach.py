@@ -20,7 +20,7 @@ from pvhspec.types.types import BitsType
 __all__ = ["SMALL", "Chain", "Execution", "Found", "Move", "reads_of", "relevant"]
 
 _FIRST = z3.BitVecVal(0, 8)
-_FOR_WISHES = 1.0  # seconds
+_FOR_WISHES = 10.0  # seconds; enough that what is told does not hang on how busy a machine is
 _PLAIN = {"cpl": 0, "width": 64, "caller": 0, "current": 0}
 SMALL = 8  # domains, ports, vCPUs and words of all calls but the last are below it
 
