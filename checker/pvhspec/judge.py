@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from pvhspec.backends.binding import Binder, header_mode, header_version
+from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.orders import Orders
+from pvhspec.backends.protocol import Seen
+from pvhspec.backends.whole.record import Recorder
+from pvhspec.backends.whole.solve import decide
 from pvhspec.diagnostics import Diagnostic, PvhError, code
 from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version, shown_version
@@ -51,8 +56,10 @@ def judge(
     selection: Selection | None = None,
     version: Version | None = None,
     mode: str | None = None,
+    solve: float | None = None,
 ) -> Report:
-    """Judge one trace. `version` and `mode` stand in for what its header does not say.
+    """Judge one trace. `version` and `mode` stand in for what its header does not say. `solve`:
+    decide the whole, too, in so many seconds; the trace is then kept in memory.
 
     Raises PvhError for what is wrong with the trace itself.
     """
@@ -85,23 +92,21 @@ def judge(
         header.synthetic,
     )
     report.applicable = applicable(spec, release, kind, authority, chosen)
-    given = {name: dict(table) for name, table in header.given.items()}
-    machine = Orders(
-        Machine(
-            spec,
-            release,
-            kind,
-            authority=authority,
-            given=given,
-            from_boot=header.from_boot,
-            all_domains=header.complete.domains,
-        )
-    )
+    options: dict[str, Any] = {
+        "authority": authority,
+        "given": {name: dict(table) for name, table in header.given.items()},
+        "from_boot": header.from_boot,
+        "all_domains": header.complete.domains,
+        "compiled": Compiled(spec, release, kind, authority),
+    }
+    kept: list[Seen] = []
+    recorder = Recorder(spec, release, kind, **options) if solve is not None else None
+    machine = Orders(recorder or Machine(spec, release, kind, **options))
     # A hypervisor that plays Xen shows its guest whatever release it was told to.
     told = version is not None or header.hypervisor.name in (None, "xen")
     binder = Binder(spec, release, kind, header.cpu_vendor, told)
     latest: list[Event] = []
-    moments: deque[Moment] = deque(maxlen=_REMEMBERED)
+    moments: deque[Moment] = deque(maxlen=_REMEMBERED if solve is None else None)
 
     def remembered() -> Iterator[Event]:
         for event in trace:
@@ -117,8 +122,14 @@ def judge(
         place = trace.place(event)
         moments.append(Moment(seen.seq, ", ".join(parts), parts[0], place, event.step))
         report.keep(report.add(machine.feed(seen), chosen), moments)
+        if recorder is not None:
+            kept.append(seen)
     report.keep(report.add(machine.finish(), chosen), moments)
     report.open_debts = [d for d in machine.open_debts() if chosen.takes(d[0])]
+    if recorder is not None and solve is not None:
+        fresh = partial(Recorder, spec, release, kind, **options)
+        whole = decide(recorder, kept, fresh, header.complete.events, solve)
+        report.settle(whole, moments)
     report.truncated = trace.truncated
     report.notices = [n.headline() for n in trace.notices]
     return report

@@ -15,13 +15,15 @@ from pvhspec.commands.common import (
     spec_of,
 )
 from pvhspec.commands.gating import add_gating, finish, policy_of, to_stdout
-from pvhspec.diagnostics import PvhError, render_all
+from pvhspec.diagnostics import Diagnostic, PvhError, code, render_all
 
 if TYPE_CHECKING:
     from pvhspec.report.gate import Run, Subject
     from pvhspec.report.paint import Paint
 
 __all__ = ["add_parser", "run"]
+
+ALL_CLAUSES = code("PVH519", "A whole trace is judged by all clauses or not at all.")
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -40,11 +42,20 @@ pvhspec check --require-seen 100 --format json run.jsonl > verdict.json
 pvhspec check --format text --format sarif=pvhspec.sarif --format html=report.html *.jsonl
 pvhspec check --baseline known.toml --severity 'cpuid.*=warning' *.jsonl
 pvhspec check --baseline known.toml --update-baseline --reason 'reported' *.jsonl
+pvhspec check --solve lossy.jsonl
 zcat run.jsonl.gz | pvhspec check -
 """,
     )
     parser.add_argument("traces", nargs="+", metavar="TRACE", help="files; - is standard input")
     parser.add_argument("-v", "--verbose", action="store_true", help="name every clause")
+    parser.add_argument(
+        "--solve", action="store_true",
+        help="decide, too, whether some execution shows all of a trace, whatever was not seen",
+    )  # fmt: skip
+    parser.add_argument(
+        "--solve-budget", type=float, default=10.0, metavar="SECONDS",
+        help="time for that, for each trace (default: 10)",
+    )  # fmt: skip
     add_judging(parser)
     add_gating(parser, "in each trace")
     parser.set_defaults(run=run)
@@ -55,6 +66,11 @@ def run(args: argparse.Namespace) -> int:
     from pvhspec.report.gate import Run, Subject, Unreadable
     from pvhspec.report.paint import Paint, wants_color
 
+    if args.solve and (args.only or args.skip or args.authority != "implemented"):
+        what = "--solve is by all clauses"
+        raise PvhError(
+            Diagnostic(ALL_CLAUSES, what, "leave out --only, --skip and --authority documented")
+        )
     spec = spec_of(args.spec)
     chosen = selection(args, spec)
     gate = Run("check", spec, policy_of(args, spec))

@@ -148,6 +148,7 @@ def judged(path: str, args: argparse.Namespace, spec: Spec, chosen: Selection) -
             selection=chosen,
             version=_release(args.release),
             mode=args.mode,
+            solve=args.solve_budget if getattr(args, "solve", False) else None,
         )
     finally:
         trace.close()

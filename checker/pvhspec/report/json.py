@@ -14,6 +14,7 @@ from pvhspec.report.baseline import Known
 from pvhspec.report.gate import Deviation, Run, Subject, Unreadable
 from pvhspec.report.source import clause_lines, clause_place, repository
 from pvhspec.report.verdict import Moment, Report
+from pvhspec.report.whole import whole_object
 
 __all__ = [
     "VERSION",
@@ -113,6 +114,7 @@ def report_object(subject: Subject, spec: Spec) -> dict[str, Any]:
         "conforms": dict(sorted(report.conforms.items())),
         "never_seen": report.never_seen(),
         "coverage": {"applicable": len(report.applicable), "seen": len(report.seen)},
+        "whole": None if report.whole is None else whole_object(report.whole),
     }
 
 

@@ -12,6 +12,7 @@ from pvhspec.report.gate import Deviation, Run, Unmet
 from pvhspec.report.paint import Paint, wrapped
 from pvhspec.report.source import citation_text, clause_lines, clause_place
 from pvhspec.report.verdict import Report
+from pvhspec.report.whole import whole_lines
 
 __all__ = [
     "baseline_text",
@@ -53,6 +54,8 @@ def text_of(
         else:
             lines += [*_accepted(report, each[clause], found[0], paint), ""]
     lines += _unseen(report, verbose, paint)
+    if report.whole is not None:
+        lines += [*whole_lines(report, report.whole, paint, verbose), ""]
     lines.append(coverage_line(report, paint))
     if verbose:
         for title, clauses in (("seen", report.seen), ("never came up", report.never_seen())):

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from pvhspec.backends.protocol import Judgement, Verdict
+from pvhspec.backends.whole.solve import Whole
 from pvhspec.ir.ir import Clause, Spec
 from pvhspec.traces import Place
 
@@ -50,6 +51,7 @@ class Report:
     says with which assumption it would conform (`assumed`, the first for each clause). Of the
     violations of a clause the first few are kept. `moments` are their events by number, and, for
     the first of a clause, those shortly before it and those that made what its verdict hangs on.
+    `whole`: what was found out of the trace as a whole, where that was asked for.
     """
 
     path: str
@@ -70,6 +72,7 @@ class Report:
     applicable: list[str] = field(default_factory=list)
     truncated: bool = False
     moments: dict[int, Moment] = field(default_factory=dict)
+    whole: Whole | None = None
 
     def add(self, judgements: Iterable[Judgement], selection: Selection) -> list[Judgement]:
         """Take in what was judged at an event; returns the violations that were kept."""
@@ -107,6 +110,20 @@ class Report:
         before = [m for s, m in sorted(self.moments.items()) if s < judgement.seq]
         far = [m for m in before[:-_BEFORE] if m.seq in makers]
         return [*far, *before[-_BEFORE:], self.moments[judgement.seq]]
+
+    def settle(self, whole: Whole, moments: Sequence[Moment]) -> None:
+        """Take in the verdict on the whole; what no event alone shows is a violation like any."""
+        self.whole = whole
+        if whole.core is None or whole.finding is None or whole.at is None:
+            return
+        events = {*whole.core.events}
+        self.moments.update((m.seq, m) for m in moments if m.seq in events)
+        if not self.violations:
+            found = Judgement(
+                whole.finding.clause, Verdict.VIOLATES, whole.at, whole.origin, whole.finding
+            )
+            until = [m for m in moments if m.seq <= whole.at]
+            self.keep(self.add([found], Selection()), until)
 
     @property
     def broken(self) -> dict[str, list[Judgement]]:

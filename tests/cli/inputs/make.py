@@ -67,6 +67,28 @@ TRACES: dict[str, list[dict[str, Any]]] = {
 }
 
 
+def port(command: int, memory: str, ret: int | None) -> dict[str, Any]:
+    """A call about an event channel of the real specification, its structure not changed by it."""
+    shown: dict[str, Any] = {
+        "kind": "hypercall", "dom": 0, "vcpu": 0, "width": 64, "cpl": 0, "nr": 32,
+        "args": [command, "0x5000"], "arg_readable": True, "arg_writable": True,
+        "in": [["0x5000", memory]],
+    }  # fmt: skip
+    return shown if ret is None else shown | {"ret": ret, "out": [["0x5000", memory]]}
+
+
+ALONE = {
+    "domain_exists": {"*": False, "0": True}, "domain_privileged": {"*": False, "0": True},
+    "vcpu_exists": {"*": False, "0,0": True}, "max_evtchn_port": {"*": 0x7FFFFFFF},
+    "xen_attached": {"*": False},
+}  # fmt: skip
+BIND = port(7, "00000000eeeeeeee", None)
+CLOSED = port(3, "02000000", 0)
+WHOLE = header(given=ALONE, complete={"events": True, "results": False, "domains": True})
+TRACES["contradiction"] = [WHOLE, BIND, BIND, CLOSED, port(3, "01000000", -22)]
+TRACES["lossy"] = [WHOLE, BIND, BIND, CLOSED, port(3, "01000000", 0)]
+
+
 def main() -> None:
     for name, lines in TRACES.items():
         text = "".join(f"{json.dumps(line)}\n" for line in lines)

@@ -18,7 +18,7 @@ from pvhspec.backends.interpreter.initial import initial_store
 from pvhspec.backends.interpreter.obligation import Debts
 from pvhspec.backends.interpreter.observation import MOST_OPEN, Requirement, Watcher
 from pvhspec.backends.interpreter.operation import Outcome, Stepper
-from pvhspec.backends.interpreter.path import MAX_PATHS, Explored, Path, explore
+from pvhspec.backends.interpreter.path import Explored, Path, explore
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.backends.protocol import Call, Finding, Judgement, Seen, Verdict
@@ -29,9 +29,6 @@ __all__ = ["Look", "Machine"]
 
 # A part of a step, which can be looked at again in another state, with other fields of the event.
 Look: TypeAlias = Callable[[Store, Mapping[str, Any]], Explored]
-
-
-_MOST_JUDGED = 8 * MAX_PATHS  # ways of a call that are looked at without what they change
 
 
 class Machine:
@@ -85,6 +82,11 @@ class Machine:
             self.store.saved() == other.store.saved() and self._debts.open() == other.open_debts()
         )
 
+    def join(self, other: Machine) -> None:
+        """Go on as whichever of the two it was that happened."""
+        self.store.join(other.store)
+        self._debts.join(other._debts)
+
     def forget(self) -> None:
         """Events may be missing here: nothing that could have changed is known any more."""
         self._lost(name for name, state in self.spec.states.items() if not state.given)
@@ -113,7 +115,7 @@ class Machine:
 
         found = run(self.store, seen.fields)
         if found.overflow:
-            found = self._at_least(stepper, seen, call)
+            found = self._overflowed(seen, call, found)
         self._looked(seen, None, run, found)
         self._blame.called(seen.seq, op, call.ret is None or not -4096 < call.ret < 0)
         if found.overflow:
@@ -136,16 +138,8 @@ class Machine:
             self._disturb(op)
         yield from self._told(seen, call, found)
 
-    def _at_least(self, stepper: Stepper, seen: Seen, call: Call) -> Explored:
-        """Where there are too many ways to follow: what they have in common before the call."""
-
-        def run(path: Path) -> Outcome:
-            return stepper.step(path, call, changes=False)
-
-        found = explore(self.store, seen.fields, run, _MOST_JUDGED)
-        if found.ways and not found.overflow:
-            self.store.merge([p.outcome() for p, _ in found.ways], seen.seq)
-            found.overflow = True
+    def _overflowed(self, seen: Seen, call: Call, found: Explored) -> Explored:
+        """There are too many ways to follow: what is made of that."""
         return found
 
     def _told(self, seen: Seen, call: Call, found: Explored) -> Iterator[Judgement]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pvhspec.backends.protocol import Seen
 from pvhspec.backends.whole.record import Recorder
 from pvhspec.backends.whole.search import Answer, search
 from pvhspec.backends.whole.weak import Weak
 
-__all__ = ["Core", "Fresh", "contradiction", "record", "retraced"]
+__all__ = ["Core", "Fresh", "contradiction", "hidden", "record", "retraced"]
 
+_FEW = 200  # events that are gone through in every way for each event of the core
 _DONE = ("store", "lost")  # what is no answer of the hypervisor's
 
 Fresh = Callable[[], Recorder]
@@ -49,13 +50,26 @@ def contradiction(fresh: Fresh, events: Sequence[Seen], every_event: bool, budge
     return _Shrinker(fresh, events, every_event, time.monotonic() + budget).run()
 
 
+def hidden(seen: Seen) -> Seen | None:
+    """An event with nothing known of what came of it; None if nothing is left of it."""
+    call = seen.call
+    if call is None:
+        return seen if seen.kind in _DONE else None
+    fields = {
+        name: value
+        for name, value in seen.fields.items()
+        if name not in ("ret", "clobbered", "writable") and not name.startswith("out.")
+    }
+    less = replace(call, ret=None, before=None, after=None, strayed=())
+    return replace(seen, fields=fields, call=less)
+
+
 class _Shrinker:
     def __init__(self, fresh: Fresh, events: Sequence[Seen], every_event: bool, end: float) -> None:
         self._fresh = fresh
         self._events = events
         self._every = every_event
         self._end = end
-        self._decided = True
         self._before = [Weak()]  # what may have happened before each event
         self._weak: list[Weak] = []
         machine = fresh()
@@ -69,12 +83,38 @@ class _Shrinker:
         start = self._latest_start()
         window = range(start, len(self._events) - 1)
         able = [i for i in window if self._events[i].kind not in _DONE]
-        needed = self._needed(start, [len(self._events) - 1], able, False)
-        events = sorted((*needed, len(self._events) - 1))
-        return Core(
-            tuple(self._events[i].seq for i in events),
-            self._decided,
-        )
+        last = len(self._events) - 1
+        needed = [*self._needed(start, [last], able, False), last]
+        return Core(*self._tried(start, sorted(needed)))
+
+    def _tried(self, start: int, needed: list[int]) -> tuple[tuple[int, ...], bool]:
+        """Each once more, with all others gone through in each way they may have gone; and
+        whether it was found out of each that it is needed."""
+        decided = True
+        start = 0 if len(self._events) <= _FEW else start
+        for one in needed[:-1]:
+            fewer = [i for i in needed if i != one]
+            answer = self._exactly(start, {*fewer})
+            if answer == "none":
+                needed = fewer
+            decided &= answer != "open"
+        return tuple(self._events[i].seq for i in needed), decided
+
+    def _exactly(self, start: int, seen: set[int]) -> str:
+        left = self._end - time.monotonic()
+        if left <= 0 or len(self._events) - start > _FEW:
+            return "open"
+        machine = self._fresh()
+        if start:
+            machine.weaken(self._before[start], long=True)
+        for i in range(start, len(self._events)):
+            event = self._events[i] if i in seen else hidden(self._events[i])
+            if event is not None:
+                record(machine, [event], self._every)
+            if machine.violated is not None:
+                return "none"
+        machine.finish()
+        return retraced(machine, left).status
 
     def _latest_start(self) -> int:
         """The first event of which more need be known than that it happened: it can be found fast,
@@ -111,7 +151,6 @@ class _Shrinker:
         whatever those before have made of all that they may change."""
         left = self._end - time.monotonic()
         if left <= 0:
-            self._decided = False
             return False
         machine = self._fresh()
         if start:
@@ -126,7 +165,6 @@ class _Shrinker:
                 return True
         machine.finish()
         answer = retraced(machine, left)
-        self._decided &= answer.status != "open"
         return answer.status == "none"
 
 

@@ -12,14 +12,17 @@ from typing import Any
 
 from pvhspec.backends.interpreter.explain import shown_value
 from pvhspec.backends.interpreter.machine import Look, Machine
-from pvhspec.backends.interpreter.path import Explored, Path
+from pvhspec.backends.interpreter.operation import Outcome as StepOutcome
+from pvhspec.backends.interpreter.path import MAX_PATHS, Explored, Path, explore
 from pvhspec.backends.interpreter.store import Cell
 from pvhspec.backends.interpreter.values import is_known
-from pvhspec.backends.protocol import Fact, Finding, Seen
+from pvhspec.backends.protocol import Call, Fact, Finding, Seen
 from pvhspec.backends.whole.weak import Weak, Weakener
 from pvhspec.ir.ir import Operation
 
 __all__ = ["Forgotten", "Outcome", "Part", "Recorder", "Step", "kept"]
+
+_MOST_JUDGED = 8 * MAX_PATHS  # ways of a call that are looked at without what they change
 
 Outcome = dict[Cell, tuple[Any, str | None]]
 
@@ -130,6 +133,22 @@ class Recorder(Machine):
             self._settle()
             self.steps.append(Forgotten(states))
         super()._lost(states)
+
+    def _overflowed(self, seen: Seen, call: Call, found: Explored) -> Explored:
+        """What the ways have in common before the call may still be told, or that there is none."""
+        if self.violated is not None:
+            return found
+        stepper = self._compiled.stepper(call.operation)
+
+        def run(path: Path) -> StepOutcome:
+            return stepper.step(path, call, changes=False)
+
+        found = explore(self.store, seen.fields, run, _MOST_JUDGED)
+        if found.ways and not found.overflow:
+            self._settle()
+            self.store.merge([p.outcome() for p, _ in found.ways], seen.seq)
+            found.overflow = True
+        return found
 
     def _lose(self, op: Operation, seen: Seen) -> None:
         """Less is forgotten than what the operation may have changed: what it may have made of

@@ -128,7 +128,8 @@ class _Search:
             if part.lost is not None:
                 self._store.blur([part.lost])
             reasons = self._all()
-            self._touch(part, [], reasons)
+            for cell in part.touched:
+                self._reasons.cells[cell] = reasons
             lost = part.lost or Weak()
             for state in (*lost.lost, *(s for s, _, _ in lost.smears)):
                 self._reasons.states[state] = reasons

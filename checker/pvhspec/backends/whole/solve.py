@@ -26,6 +26,7 @@ class Whole:
     finding: Finding | None = None
     core: Core | None = None
     why: str = ""
+    origin: str | None = None
 
 
 def decide(
@@ -35,6 +36,9 @@ def decide(
     `every_event` says whether none is missing; `budget` is in seconds, for the verdict and for
     the core together."""
     end = time.monotonic() + budget
+    if any(seen.span is not None for seen in events):
+        return Whole("open", [], why="calls were made at the same time")
+    machine.finish()
     finding, at = machine.violated, machine.violated_at
     if finding is None:
         answer = retraced(machine, budget)
@@ -46,4 +50,4 @@ def decide(
     assert at is not None
     until = next(i for i, seen in enumerate(events) if seen is at)
     core = contradiction(fresh, events[: until + 1], every_event, end - time.monotonic())
-    return Whole("violates", [], at.seq, finding, core)
+    return Whole("violates", [], at.seq, finding, core, origin=at.origin)
