@@ -25,6 +25,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "check": ("check", "judge traces by the specification"),
         "conform": ("conform", "boot a hypervisor, drive it, judge what comes back"),
         "capture": ("capture", "record a trace of a hypervisor under QEMU"),
+        "merge": ("merge", "join two captures of one run"),
         "coverage": ("coverage", "which clauses a set of traces has shown"),
         "fetch": ("fetch", "bring Xen images by release"),
     },
@@ -42,6 +43,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "examples": ("examples", "run the examples inside the specification"),
         "cite": ("cite", "find every citation in the sources it names"),
         "mutants": ("mutants", "what the examples and proofs would not notice"),
+        "lsp": ("lsp", "speak the language server protocol to an editor"),
     },
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,17 +31,24 @@ class Sources:
     texts: dict[str, list[str]]
 
 
-def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
+Reader = Callable[[Path], tuple[str | None, list[Diagnostic]]]
+Parser = Callable[[str, str], tuple[ast.Module | None, list[Diagnostic]]]
+
+
+def load(
+    folder: Path, read: Reader = read_text, parse: Parser = parse_module
+) -> tuple[Sources | None, list[Diagnostic]]:
     """Read and parse a specification folder.
 
-    Returns None with the errors if a file cannot be read or parsed; errors that leave the tree
-    usable (an unlisted file, a wrong import) come back beside it.
+    `read` and `parse` stand in where text is not in files, or is parsed already. Returns None with
+    the errors if a file cannot be read or parsed; errors that leave the tree usable (an unlisted
+    file, a wrong import) come back beside it.
     """
     path = folder / "pvh.abi"
     if not path.is_file():
         why = f"{folder} holds no pvh.abi"
         return None, [Diagnostic(NO_MANIFEST, why, "give the folder of a specification")]
-    text, errors = read_text(path)
+    text, errors = read(path)
     if text is None:
         return None, errors
     manifest, errors = parse_manifest(text, str(path))
@@ -60,12 +68,12 @@ def load(folder: Path) -> tuple[Sources | None, list[Diagnostic]]:
             remedy = f"write it, beginning with: module {name.text}; or remove it from the list"
             report.error(NO_MODULE, str(path), name.span, f"there is no {file}", remedy)
             continue
-        text, unreadable = read_text(file)
+        text, unreadable = read(file)
         if text is None:
             errors += unreadable
             continue
         texts[str(file)] = text.split("\n")
-        module, found = parse_module(text, str(file))
+        module, found = parse(text, str(file))
         errors += found
         if module is not None:
             modules.append(module)
