@@ -20,7 +20,6 @@ from pygments.token import (
     Operator,
     Punctuation,
     String,
-    _TokenType,
 )
 
 from pvhspec import _data
