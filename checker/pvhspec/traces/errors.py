@@ -26,6 +26,8 @@ TOO_MANY = code("PVH915", "Reading stopped after too many errors.")
 CANNOT_WRITE = code("PVH916", "The trace cannot be written.")
 PASSED_OVER = code("PVH917", "Parts of a foreign trace were passed over (warning).")
 NOT_STREAMABLE = code("PVH918", "A foreign trace is put together so that memory would not suffice.")
+CONFLICT = code("PVH919", "Two captures of one run contradict each other (warning).")
+NOT_ONE_RUN = code("PVH920", "Two traces that are to be merged share nothing.")
 
 _SHOWN = 400  # characters of a line kept for the excerpt
 

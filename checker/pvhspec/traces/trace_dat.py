@@ -40,11 +40,11 @@ class TraceDatReader(KvmReader):
             formats = {f.number: f for f in file.formats if f.name in KINDS_OF}
             turns = count()
             sources = [self._of(file, stream, turns) for stream in file.streams]
-            for _, _, entry in heapq.merge(*sources):
+            for at, (_, _, entry) in enumerate(heapq.merge(*sources), 1):
                 if entry.lost is not None:
-                    yield self.lost(None, entry.lost)
+                    yield self.lost(at, entry.lost)
                 else:
-                    yield from self._event(entry, formats)
+                    yield from self._event(at, entry, formats)
             yield from self.left()
 
     def _of(
@@ -57,7 +57,7 @@ class TraceDatReader(KvmReader):
         except BadTraceDat as bad:
             self.cut(f"the data of CPU {stream.cpu} ends early: {bad}")
 
-    def _event(self, entry: Entry, formats: Mapping[int, EventFormat]) -> Iterator[Event]:
+    def _event(self, at: int, entry: Entry, formats: Mapping[int, EventFormat]) -> Iterator[Event]:
         form = formats.get(int.from_bytes(entry.data[:2], "little"))
         if form is None:
             return
@@ -71,7 +71,7 @@ class TraceDatReader(KvmReader):
             fields = _FIELDS[form.name](values)
         except KeyError:
             fields = None
-        yield from self.told(None, pid, entry.ts, form.name, vcpu, fields)
+        yield from self.told(at, pid, entry.ts, form.name, vcpu, fields)
 
 
 # ---- what is in each event ----------------------------------------------------------------------
