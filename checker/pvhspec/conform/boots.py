@@ -28,7 +28,8 @@ _TROUBLE = ("crash", "hang")
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A violation: the clause, the step of the program, and what is told of it."""
+    """A violation: the clause, the step of the program, and what is told of it. `because` are the
+    steps that made the state that it hangs on, `concerns` other clauses it may come from."""
 
     clause: str
     step: int | None
@@ -36,6 +37,8 @@ class Broken:
     seen: str
     allowed: str
     state: tuple[str, ...] = ()
+    because: tuple[int, ...] = ()
+    concerns: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -131,6 +134,7 @@ def judged(
     binder = Binder(spec, release, mode, header.cpu_vendor)
     latest: list[Event] = []
     waiting: dict[int, tuple[Event, Seen]] = {}  # calls that are judged with later ones
+    step_of: dict[int, int] = {}  # by event
     until: float | None = None
 
     def remembered() -> Iterator[Event]:
@@ -144,7 +148,7 @@ def judged(
         if event.kind == "hypercall":
             found.calls += 1
         if event.step is not None:
-            found.last_step = event.step
+            found.last_step = step_of[seen.seq] = event.step
         waiting[seen.seq] = event, seen
         said = [j for j in machine.feed(seen) if selection.takes(j.clause)]
         for j in said:
@@ -160,7 +164,11 @@ def judged(
                     texts = (f.seen, f.allowed) if f else ("", "")
                     told = event_told(*about)
                     facts = tuple(map(str, j.state))
-                    found.broken.append(Broken(j.clause, about[0].step, told, *texts, facts))
+                    made = {step_of.get(fact.event) for fact in j.state if fact.event is not None}
+                    because = tuple(sorted(step for step in made if step is not None))
+                    concerns = f.related if f else ()
+                    broken = Broken(j.clause, about[0].step, told, *texts, facts, because, concerns)
+                    found.broken.append(broken)
         yield event, said
         if seen.span is None:
             waiting.clear()

@@ -85,6 +85,8 @@ def told(
         yield _line("event", seen.event, paint)
         yield _line("seen", seen.seen, paint)
         yield _line("allowed", seen.allowed, paint)
+        if seen.concerns:
+            yield _line("also", "concerns " + ", ".join(seen.concerns), paint)
         for text in seen.state[:6]:
             yield _line("state", text, paint)
     if finding.trouble:
@@ -96,7 +98,7 @@ def told(
     also = [c for c in finding.also if shrunk is None or c in shrunk.boot.violates]
     if also:
         more = ", …" if len(also) > 6 else ""
-        yield _line("also", ", ".join(also[:6]) + more, paint)
+        yield _line("also", "violates " + ", ".join(also[:6]) + more, paint)
     if layouts is not None:
         yield from _program(finding, layouts, paint)
     for text in finding.console.strip().splitlines()[-_CONSOLE:]:

@@ -17,6 +17,8 @@ from pvhspec.targets.steps import Step
 
 __all__ = ["Shrunk", "shrink"]
 
+_SHORT, _MORE = 16, 60.0  # steps of a program that is given so many seconds more
+
 Steps = tuple[Step, ...]
 Runner = Callable[[Steps], Boot]
 
@@ -32,11 +34,17 @@ class Shrunk:
 
 
 def shrink(
-    steps: Sequence[Step], name: str, run: Runner, pool: Pool, until: float
+    steps: Sequence[Step],
+    name: str,
+    run: Runner,
+    pool: Pool,
+    until: float,
+    because: Sequence[int] = (),
 ) -> Shrunk | None:
     """Shorten a program that shows `name`, a clause or a way to end; None where it does not do so
-    again. `until` is when to stop, by the monotonic clock."""
-    return _Shrinker(name, run, pool, until).all(tuple(steps))
+    again. `until` is when to stop, by the monotonic clock; a program that has become short by then
+    is brought to its end all the same. `because` are steps that are likely to be needed."""
+    return _Shrinker(name, run, pool, until).all(tuple(steps), because)
 
 
 class _Shrinker:
@@ -48,16 +56,20 @@ class _Shrinker:
 
     @property
     def late(self) -> bool:
-        return time.monotonic() > self.until
+        short = self.best is not None and len(self.best[0]) <= _SHORT
+        return time.monotonic() > self.until + (_MORE if short else 0.0)
 
-    def all(self, steps: Steps) -> Shrunk | None:
-        tails = [steps[-n:] for n in _powers(len(steps))]
+    def all(self, steps: Steps, because: Sequence[int]) -> Shrunk | None:
         head = _setting(steps)
-        if not self.first([head + t for t in tails] + [steps], even_late=True):
+        likely = tuple(steps[i] for i in because if len(head) <= i < len(steps) - 1)
+        guesses = [head + likely + steps[-1:], likely + steps[-1:]] if likely else []
+        tails = [head + steps[-n:] for n in _powers(len(steps))]
+        if not self.first([*guesses, *tails, steps], even_late=True):
             return None
+        self.first([tuple(_direct(step) for step in self.best[0])] if self.best else [])
         minimal = self.drop()
-        if minimal:
-            self.simplify()
+        while minimal and self.simplify():  # a plainer step may need less before it
+            minimal = self.drop()
         assert self.best is not None
         return Shrunk(*self.best, self.boots, minimal)
 
@@ -103,15 +115,16 @@ class _Shrinker:
                 size //= 2
         return False
 
-    def simplify(self) -> None:
-        """Plainer steps in place of those that are left."""
+    def simplify(self) -> bool:
+        """Plainer steps in place of those that are left; whether there were any."""
         assert self.best is not None
-        at = 0
+        at, before = 0, self.best[0]
         while at < len(self.best[0]) and not self.late:
             steps = self.best[0]
             plainer = [(*steps[:at], p, *steps[at + 1 :]) for p in _plainer(steps[at])]
             if not plainer or not self.first(plainer):
                 at += 1
+        return self.best[0] != before
 
 
 def _powers(most: int) -> list[int]:
@@ -123,11 +136,13 @@ def _powers(most: int) -> list[int]:
 
 
 def _setting(steps: Steps) -> Steps:
-    """The steps at the start without which nothing can be seen: shared_info is put into place."""
-    for at, step in enumerate(steps[:4]):
-        if isinstance(step, st.UseSharedInfo):
-            return steps[: at + 1]
-    return ()
+    """The steps at the start without which nothing can be seen: shared_info is put into place, and
+    the hypercall page."""
+    places = (st.UseSharedInfo, st.WriteMsr, st.Read, st.UseHypercallPage)
+    end = 1
+    while end < len(steps) and isinstance(steps[end], places):
+        end += 1
+    return steps[:end] if end > 1 else ()
 
 
 def _cut(steps: Steps, boot: Boot, name: str) -> Steps:
@@ -136,9 +151,22 @@ def _cut(steps: Steps, boot: Boot, name: str) -> Steps:
     return steps if at is None else steps[: at + 1]
 
 
+def _direct(step: Step) -> Step:
+    return replace(step, via="direct") if isinstance(step, st.Hypercall) else step
+
+
+def _one_less(calls: tuple[st.Hypercall, ...]) -> list[tuple[st.Hypercall, ...]]:
+    return [calls[:at] + calls[at + 1 :] for at in range(len(calls))]
+
+
 def _plainer(step: Step) -> list[Step]:
     if isinstance(step, st.Shared) and step.vcpus > 1:
         return [replace(step, vcpus=1)]
+    if isinstance(step, st.Race):
+        return [
+            *(replace(step, first=calls) for calls in _one_less(step.first)),
+            *(replace(step, second=calls) for calls in _one_less(step.second)),
+        ]
     if not isinstance(step, st.Hypercall):
         return []
     found: list[Step] = []

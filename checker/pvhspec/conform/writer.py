@@ -12,6 +12,7 @@ from pvhspec.backends.machine.model import Ask, Foretold, Model
 from pvhspec.conform.render import step_of
 from pvhspec.ir.ir import Operation, Spec, Version
 from pvhspec.programs import Layouts
+from pvhspec.programs.shared import Words, fill_page, map_shared_info
 from pvhspec.targets import steps as st
 from pvhspec.targets.steps import Step
 from pvhspec.traces import Event
@@ -22,7 +23,6 @@ Width = Literal[32, 64]
 SELF = 0x7FF0  # DOMID_SELF
 PAGE_MSR = 0x40000000
 SHARED, STUBS = 0, 0x4000  # places in the area: shared_info, and the hypercall page
-_MEMORY_OP, _ADD_TO_PHYSMAP = 12, 7
 _IRET = 23
 
 
@@ -38,6 +38,7 @@ class Plan:
     flood: bool
     latch: bool
     only: tuple[str, ...] = ()
+    race: bool = False  # two vCPUs make calls at the same time
 
 
 class Writer:
@@ -69,14 +70,11 @@ class Writer:
 
     def begin(self) -> None:
         """Shared_info where the program can see it; for some, in the caller's own layout."""
-        wide = self.plan.width == 64
-        data = SELF.to_bytes(2, "little") + bytes(22 if wide else 14)
-        frame = st.Patch(16 if wide else 12, 8 if wide else 4, st.Area(SHARED, 12))
-        buffer = st.Buffer(data, (frame,))
-        self.steps.append(st.Hypercall(_MEMORY_OP, (_ADD_TO_PHYSMAP, st.Buf(0)), (buffer,)))
+        self.steps += map_shared_info(SHARED, Words(self.plan.width))
         self.calls += 1
+        if self.plan.width != 64:
+            self.steps.append(st.UseSharedInfo(st.Area(SHARED), 64))
         self.layout = 64
-        self.steps.append(st.UseSharedInfo(st.Area(SHARED), 64))
         if self.plan.latch:
             self.fill_page()
 
@@ -187,12 +185,7 @@ class Writer:
 
     def fill_page(self) -> None:
         """The hypercall page, which decides on the layout of shared_info, too."""
-        page = st.Area(STUBS)
-        self.steps += [
-            st.WriteMsr(PAGE_MSR, page),
-            st.Read(page, 4096, "hypercall_page"),
-            st.UseHypercallPage(page),
-        ]
+        self.steps += fill_page(STUBS)
         self.page = True
         self.happen("msr", {"op": "write", "index": PAGE_MSR, "value": 0x1000000, "fault": False,
                             "width": self.plan.width})  # fmt: skip

@@ -6,18 +6,41 @@ import json
 from typing import assert_never
 
 from pvhspec.programs.calls import Layouts, show_call
+from pvhspec.programs.shared import Words, fill_page, map_shared_info
 from pvhspec.programs.values import show_operand
 from pvhspec.targets import steps as st
 from pvhspec.targets.steps import Program, Step
 
 __all__ = ["show_program", "show_step"]
 
+_LONGEST = 3  # steps that have a short form together
 _OPS = {"or": "|=", "and": "&=", "set": "="}
 
 
 def show_program(program: Program, layouts: Layouts) -> str:
-    """A program, one step a line."""
-    return "".join(f"{show_step(step, layouts)}\n" for step in program.steps)
+    """A program, one step a line; what has a short form is written so."""
+    steps, lines, at = program.steps, "", 0
+    while at < len(steps):
+        text, length = _short(steps[at : at + _LONGEST], layouts.width)
+        lines += f"{text or show_step(steps[at], layouts)}\n"
+        at += length
+    return lines
+
+
+def _short(steps: tuple[Step, ...], width: int) -> tuple[str, int]:
+    """The short form of the first few steps, and how many they are."""
+    for step in steps[:_LONGEST]:
+        if isinstance(step, st.UseSharedInfo | st.UseHypercallPage):
+            place = step.address
+            if isinstance(place, st.Area) and not place.shift:
+                for words, long in (
+                    ("map shared_info", map_shared_info(place.offset, Words(width))),
+                    ("fill hypercall_page", fill_page(place.offset)),
+                ):
+                    if steps[: len(long)] == tuple(long):
+                        return f"{words} at {place.offset:#x}", len(long)
+            break
+    return "", 1
 
 
 def show_step(step: Step, layouts: Layouts) -> str:
