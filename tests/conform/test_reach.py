@@ -15,6 +15,7 @@ from pvhspec.report.verdict import Selection
 from pvhspec.targets.xen_dom0 import lone_dom0
 
 WHERE = ((4, 17, 7), "pvh_dom0")
+BUILD_ID = "hypercall.version_text.XENVER_build_id"
 USE, BIND = "evtchn.use.EVTCHNOP_", "evtchn.bind.EVTCHNOP_"
 GIVEN = {n: t for n, t in lone_dom0(1, "").items() if n != "vcpu_exists"}
 
@@ -32,12 +33,18 @@ def test_what_only_other_domains_meet_is_out_of_reach() -> None:
         f"{BIND}alloc_unbound.not_allowed": "nothing changes domain_privileged",
         f"{USE}reset.still_running": "nothing changes domain_paused",
         f"{USE}reset.far_ends": "nothing changes xen_attached",
-        f"{USE}reset_cont.success": "another error always comes first",
+        f"{USE}reset_cont.success": "there is always an error",
         "hypercall.version.XENVER_version.frame": "the call takes no structure",
-        "hypercall.version_text.XENVER_build_id.no_build_id": "has_build_id is so on this machine",
+        f"{BUILD_ID}.no_build_id": "has_build_id holds on this machine",
     }
     in_reach = [f"{USE}close.far_end", f"{USE}send.no_such_port", f"{BIND}bind_pirq.always"]
-    assert out_of_reach(spec(), [*reasons, *in_reach], *WHERE, GIVEN) == reasons
+    seen = [f"{BUILD_ID}.too_long"]
+    assert out_of_reach(spec(), [*reasons, *in_reach], *WHERE, GIVEN, seen) == reasons
+
+
+def test_without_evidence_a_fact_of_the_machine_is_no_reason() -> None:
+    pytest.importorskip("z3")
+    assert not out_of_reach(spec(), [f"{BUILD_ID}.no_build_id"], *WHERE, GIVEN, [])
 
 
 def test_with_another_domain_more_is_in_reach() -> None:

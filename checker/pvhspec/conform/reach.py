@@ -26,27 +26,43 @@ Given = Mapping[str, Mapping[str, Any]]
 
 
 def out_of_reach(
-    spec: Spec, clauses: Iterable[str], version: Version, mode: str, given: Given
+    spec: Spec,
+    clauses: Iterable[str],
+    version: Version,
+    mode: str,
+    given: Given,
+    exercised: Iterable[str] = (),
 ) -> dict[str, str]:
     """Those of the clauses that the guest cannot come to, each with the reason in words. `given` is
-    what the header of its traces says. Without the solver, fewer are known."""
+    what the header of its traces says, and from what was `exercised` facts of the machine are
+    learned. Without the solver, fewer are known."""
     wanted = list(clauses)
     found = dict(_without_structure(spec, wanted))
     try:
         from pvhspec.backends.solver.witness import witnesses
     except ImportError:
         return found
-    left = [c for c in wanted if c not in found]
     fixed = _fixed(spec, version, mode)
-    for what, table in _worlds(spec, fixed, given):
-        if not left:
-            break
+
+    def never(asked: Iterable[str], table: Given) -> list[str]:
         narrow = _with(spec, fixed, table)
-        told = witnesses(narrow, left, where=(version, mode), depth=0, budget=_BUDGET)
-        for one in told:
-            if one.status == "never":
-                found[one.clause] = _reason(spec, one.clause, fixed, what)
-        left = [c for c in left if c not in found]
+        told = witnesses(narrow, asked, where=(version, mode), depth=0, budget=_BUDGET)
+        return [one.clause for one in told if one.status == "never"]
+
+    def left() -> list[str]:
+        return [c for c in wanted if c not in found]
+
+    found.update({c: _reason(spec, c, fixed) for c in never(left(), given)})
+    seen = set(exercised)
+    for fact in _facts(spec, fixed, given):
+        about = [c for c in left() if fact in _reads(spec, c)]
+        shown = [c for c in seen if fact in _reads(spec, c)] if about else []
+        for value in (True, False):
+            if shown and never(shown, {**given, fact: {"": not value}}):  # then it is not so
+                how = "holds" if value else "does not hold"
+                came = never(about, {**given, fact: {"": value}})
+                found.update({c: f"{fact} {how} on this machine" for c in came})
+                break
     return found
 
 
@@ -57,15 +73,13 @@ def _without_structure(spec: Spec, wanted: list[str]) -> Iterator[tuple[str, str
             yield op.frame, "the call takes no structure"
 
 
-def _worlds(spec: Spec, fixed: set[str], given: Given) -> Iterator[tuple[str, Given]]:
-    """What the headers say; then with each single fact of the machine one way and the other."""
-    yield "", given
-    for name in sorted(fixed):
-        state = spec.states[name]
-        if isinstance(state.type, BoolType) and not state.indices and name not in given:
-            for value in (False, True):
-                is_so = "so" if value else "not so"
-                yield f"{name} is {is_so} on this machine", {**given, name: {"": value}}
+def _facts(spec: Spec, fixed: set[str], given: Given) -> list[str]:
+    """Single facts of the machine, true or false, of which the header says nothing."""
+    return sorted(
+        name for name in fixed
+        if isinstance(spec.states[name].type, BoolType)
+        and not spec.states[name].indices and name not in given
+    )  # fmt: skip
 
 
 def _fixed(spec: Spec, version: Version, mode: str) -> set[str]:
@@ -165,17 +179,27 @@ def _changed(node: Any, change: Callable[[Any], Any]) -> Any:
     return node if same else replace(node, **made)
 
 
-def _reason(spec: Spec, clause: str, fixed: set[str], what: str) -> str:
-    """Why a clause is out of reach, in words."""
-    if what:
-        return what
+def _reason(spec: Spec, clause: str, fixed: set[str]) -> str:
+    """Why nothing a lone guest does comes to a clause, in words."""
+    names = sorted(_reads(spec, clause, own=True) & fixed)
+    if names:
+        return f"nothing changes {', '.join(names)}"
+    if any(op.success == clause for op in spec.operations):
+        return "there is always an error"
+    return "nothing the guest can do brings it about"
+
+
+def _reads(spec: Spec, clause: str, own: bool = False) -> set[str]:
+    """The states that a clause of an operation is about; not `own`: that the operation reads."""
+    found: set[str] = set()
     for op in spec.operations:
-        texts: list[Any] = [e.when for e in op.errors if e.clause == clause]
-        texts += [u for u in (*op.updates, *op.always) if u.clause == clause]
-        names = sorted({n for n in _cells(texts) if n in fixed})
-        if names:
-            return f"nothing changes {', '.join(names)}"
-    return "another error always comes first"
+        every = (*op.updates, *op.always)
+        clauses = {e.clause for e in op.errors} | {u.clause for u in every} | {op.success}
+        if clause in clauses:
+            mine: list[Any] = [e.when for e in op.errors if not own or e.clause == clause]
+            mine += [u for u in every if not own or u.clause == clause]
+            found.update(_cells(mine))
+    return found
 
 
 def _cells(node: Any) -> Iterator[str]:
