@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pvhspec import _data, cli
@@ -51,3 +53,15 @@ def test_words_are_wrapped() -> None:
     assert wrapped("a bb ccc", 2, 7, first=0) == "a bb\n  ccc"
     assert wrapped("", 2) == ""
     assert Paint(False)("x", "red") == "x"
+
+
+def test_a_clause_is_shown_wherever_the_specification_was_read_from_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shown = []
+    for folder, spec in ((INPUTS, "bell"), (tmp_path, str(INPUTS / "bell"))):
+        monkeypatch.chdir(folder)
+        cli.main(["check", "--spec", spec, str(INPUTS / "violates.jsonl")])
+        shown.append("tone := pitch[hook]" in capsys.readouterr().out)
+    assert shown == [True, True]

@@ -61,7 +61,8 @@ def load_sources(folder: Path | None = None) -> tuple[Sources | None, list[Diagn
 
 
 def _key(folder: Path) -> str:
-    digest = hashlib.sha256(f"{__version__}\0{folder.resolve()}".encode())
+    # As given, too: it is what the places in it are told by.
+    digest = hashlib.sha256(f"{__version__}\0{folder}\0{folder.resolve()}".encode())
     package = Path(__file__).resolve().parent.parent
     sources = [p for name in _PASSES for p in sorted((package / name).rglob("*.py"))]
     for path in (*sources, _data.grammar_dir() / "pvh.lark"):

@@ -84,6 +84,9 @@ def _body(spec: Spec, question: Question, answer: Answer, margin: str) -> Iterat
     if answer.clauses:
         yield f"{margin}{label}"
         yield from _clauses(spec, answer.clauses, margin + "  ")
+    if answer.also:
+        yield f"{margin}or by"
+        yield from _clauses(spec, answer.also, margin + "  ")
     if answer.execution is None or answer.where is None:
         return
     version, mode = answer.where
@@ -186,6 +189,7 @@ def answer_object(spec: Spec, answer: Answer) -> dict[str, Any]:
         "subject": answer.subject,
         "holds_in": answer.holds_in,
         "clauses": [{"id": c, "prose": prose.get(c)} for c in answer.clauses],
+        "also": list(answer.also),
         "any_time": answer.maybe,
         "where": place,
         "steps": [] if execution is None else [s.strip() for s in tell_execution(spec, execution)],

@@ -15,6 +15,7 @@ from pvhspec.traces import Place
 __all__ = ["MOST_KEPT", "Moment", "Report", "Selection", "applicable"]
 
 MOST_KEPT = 10  # violations of one clause that are kept; more of them are only counted
+_FAR_BACK = "an event too far back to be told"
 _BEFORE = 8  # events before the first violation of a clause that are kept with it
 
 
@@ -95,13 +96,15 @@ class Report:
         return kept
 
     def keep(self, kept: Iterable[Judgement], moments: Sequence[Moment]) -> None:
-        """Keep the moments that tell of new violations; `moments` are the latest, now last."""
+        """Keep the moments that tell of new violations; `moments` are the latest, now last. A
+        violation may turn out after its event, and then even its own may be out of reach."""
         for j in kept:
-            self.moments[j.seq] = moments[-1]
+            until = [m for m in moments if m.seq <= j.seq]
+            self.moments.setdefault(j.seq, Moment(j.seq, _FAR_BACK, _FAR_BACK))
+            self.moments.update((m.seq, m) for m in until[-1:])
             if self.violates[j.clause] == 1:
                 makers = {f.event for f in j.state if f.event is not None}
-                before = list(moments)[-1 - _BEFORE :]
-                before += [m for m in moments if m.seq in makers]
+                before = until[-1 - _BEFORE :] + [m for m in until if m.seq in makers]
                 self.moments.update((m.seq, m) for m in before)
 
     def timeline(self, judgement: Judgement) -> list[Moment]:

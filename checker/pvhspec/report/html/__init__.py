@@ -16,10 +16,12 @@ from pvhspec.backends.protocol import Fact, Finding, Judgement
 from pvhspec.ir.ir import Citation, Clause
 from pvhspec.report.cases import excuse
 from pvhspec.report.gate import Deviation, Run, Subject
+from pvhspec.report.paint import Paint
 from pvhspec.report.sarif import citation_url
 from pvhspec.report.source import citation_text, clause_lines, clause_place
 from pvhspec.report.text import facts_told, prose_of, tally
 from pvhspec.report.verdict import Moment
+from pvhspec.report.whole import whole_lines
 
 __all__ = ["html_text"]
 
@@ -161,6 +163,11 @@ def html_text(run: Run) -> str:
         applicable=len(applicable),
         decided=len([c for c in applicable if c in seen]),
         opened=sorted(open_),
+        wholes=[
+            (s.title, list(whole_lines(s.report, s.report.whole, Paint(False), verbose=True)))
+            for s in run.subjects
+            if s.report.whole is not None
+        ],
         never=len([c for c in applicable if c not in seen and c not in open_]),
     )
 
