@@ -31,13 +31,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE|VERSION",
         help="run the same generated programs on this build, too, and tell where they differ",
     )
+    add("--races", action="store_true",
+        help="generate only programs in which two vCPUs make calls at the same time")  # fmt: skip
     add("--replay", dest="program", action="append", metavar="FILE",
         help="a program that a generated run has saved")  # fmt: skip
 
 
 def wanted(args: argparse.Namespace) -> bool:
     """Whether programs are to be generated."""
-    return any(given is not None for given in (args.budget, args.programs, args.seed, args.against))
+    given = (args.budget, args.programs, args.seed, args.against)
+    return args.races or any(one is not None for one in given)
 
 
 def run(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
@@ -60,6 +63,7 @@ def run(args: argparse.Namespace, spec: Spec, chosen: Selection) -> int:
             budget=_BUDGET if args.budget is None else args.budget,
             seed=random.randrange(1 << 32) if args.seed is None else args.seed,
             programs=args.programs,
+            races=args.races,
             selection=chosen,
             out=args.out,
             parallel=args.jobs,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pvhspec.conform.meanwhile import Meanwhile
+from pvhspec.conform.races import Races
 from pvhspec.conform.scenes import Scenes, clauses_of
 from pvhspec.conform.writer import Plan, Width, Writer
 from pvhspec.ir.ir import Operation, Spec, Version
@@ -37,7 +38,8 @@ class Generated:
 
 def generate(spec: Spec, version: Version, mode: str, plan: Plan, seen: Counter[str]) -> Generated:
     """The program of a plan. `seen` says how often earlier programs were to show each clause."""
-    return _Program(Writer(spec, version, mode, plan, seen)).whole()
+    program = _Program(Writer(spec, version, mode, plan, seen))
+    return program.racing() if plan.race else program.whole()
 
 
 class _Program:
@@ -70,8 +72,19 @@ class _Program:
         elif plan.number % 4 == 2:
             self.scenes.brink(self.random.choice(self.scenes.takers))
         writer.snapshot()
+        return self.made()
+
+    def racing(self) -> Generated:
+        """All steps, of a program in which two vCPUs run."""
+        self.writer.begin()
+        Races(self.writer, self.scenes).all()
+        return self.made()
+
+    def made(self) -> Generated:
+        """What has been written."""
+        writer = self.writer
         gained = Counter({c: n - writer.start[c] for c, n in writer.counts.items()})
-        return Generated(plan, Program(tuple(writer.steps)), writer.calls, +gained)
+        return Generated(self.plan, Program(tuple(writer.steps)), writer.calls, +gained)
 
     def episode(self) -> None:
         """Some steps in one style, then back to no ports and clear words."""

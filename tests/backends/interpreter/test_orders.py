@@ -180,3 +180,6 @@ def test_as_if_every_order_were_written_down(race: list[Event], after: list[Even
     orders = Orders(machine(spec))
     said = [j for s in seen for j in orders.feed(s)] + list(orders.finish())
     assert violated(said) != possible
+    vague = Orders(machine(spec), most_left=1)
+    said = [j for s in seen for j in vague.feed(s)] + list(vague.finish())
+    assert not (violated(said) and possible), "what is known of all orders holds for each"

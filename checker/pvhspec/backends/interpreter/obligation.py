@@ -31,6 +31,10 @@ class Debts:
         other._open = dict(self._open)
         return other
 
+    def join(self, other: Debts) -> None:
+        """Only what both owe is owed for certain."""
+        self._open = {key: since for key, since in self._open.items() if key in other._open}
+
     def open(self) -> list[tuple[str, int]]:
         """Clause and event of every debt that is still open."""
         return [(clause, seq) for (clause, _), seq in self._open.items()]

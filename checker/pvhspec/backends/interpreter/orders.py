@@ -16,8 +16,8 @@ from pvhspec.backends.protocol import Judgement, Seen, Verdict
 
 __all__ = ["Orders"]
 
-_MOST_STEPS = 4000  # calls judged in the search of one group
-_MOST_LEFT = 16  # orders that are gone on with
+_MOST_STEPS = 600  # calls judged in the search of one group
+_MOST_LEFT = 8  # orders that are gone on with
 _ASSUMED = ("the order of calls at the same time",)
 
 
@@ -32,11 +32,15 @@ class _Way:
 
 class Orders:
     """A machine that takes calls at the same time in every order. Fed like the machine itself;
-    what is said of such calls comes with the next other event, or at `finish`."""
+    what is said of such calls comes with the next other event, or at `finish`. `most_steps` is how
+    many calls are judged in the search of one group, `most_left` how many orders are gone on with
+    side by side; of more, only what they have in common is known."""
 
-    def __init__(self, machine: Machine, most_steps: int = _MOST_STEPS) -> None:
+    def __init__(
+        self, machine: Machine, most_steps: int = _MOST_STEPS, most_left: int = _MOST_LEFT
+    ) -> None:
         self._left = [machine]
-        self._most_steps = most_steps
+        self._most_steps, self._most_left = most_steps, most_left
         self._waiting: list[Seen] = []
         self._forgotten = False
 
@@ -90,9 +94,8 @@ class Orders:
         for way in ways:
             if not any(way.machine.is_as(other) for other in different):
                 different.append(way.machine)
-        if len(different) > _MOST_LEFT:
-            different[0].forget()
-            del different[1:]
+        while len(different) > self._most_left:
+            different[0].join(different.pop())
         self._left = different
 
     # ---- a group -----------------------------------------------------------------------------

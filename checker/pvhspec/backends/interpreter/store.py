@@ -157,6 +157,18 @@ class Store:
         other.restore(self.saved())
         return other
 
+    def join(self, other: Store) -> None:
+        """Know only what the other knows, too: every cell has its value here, or the one there."""
+        for state, cells in self._cells.items():
+            self._changed(state)
+            there = other._cells[state]
+            for index in {**cells, **there}:
+                cells[index] = _join(self.read(state, index), other.read(state, index))
+            for vague in other._smears.get(state, ()):
+                if vague not in self._smears.get(state, ()):
+                    self._smears.setdefault(state, []).append(vague)
+        self._lost |= other._lost
+
     def is_vague(self, state: str) -> bool:
         """Whether something is not known of cells that were not touched."""
         return state in self._lost or state in self._smears
