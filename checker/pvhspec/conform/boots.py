@@ -17,6 +17,7 @@ from pvhspec.ir.ir import Spec
 from pvhspec.report.told import event_told
 from pvhspec.report.verdict import Selection
 from pvhspec.targets import Capture, Program, capture_xen
+from pvhspec.targets.steps import Step
 from pvhspec.traces import Event, ObjectTrace
 
 __all__ = ["Boot", "Broken", "boot", "judged"]
@@ -46,7 +47,7 @@ class Boot:
     """What came of a boot. Clauses are counted by events; `shown` are those whose effect was
     carried into what was judged later. `given` is what the trace's header says of the guest.
     `trouble` is a crash or a hang, `cut` any other end that is not the program's own; `seconds` is
-    how long the boot took, `whole` all of it."""
+    how long the boot took, `whole` all of it. `steps` are kept where something is wrong."""
 
     release: str = ""
     text: str = ""
@@ -61,6 +62,7 @@ class Boot:
     trouble: str = ""
     cut: str = ""
     last_step: int | None = None
+    steps: tuple[Step, ...] = ()
     console: str = ""
     seconds: float = 0.0
     whole: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,9 @@ _PROGRAM = 40  # lines of a program that are shown
 
 @dataclass(slots=True)
 class Finding:
-    """A clause that was violated, or a crash or a hang (`name`), and the program that shows it."""
+    """A clause that was violated, or a crash or a hang (`name`), and the steps up to there.
+
+    `tried`: shortening them has come to its end."""
 
     name: str
     plan: Plan
@@ -39,7 +41,8 @@ class Finding:
     trouble: str = ""
     console: str = ""
     steps: tuple[Step, ...] = ()
-    shrunk: Shrunk | None = field(default=None)
+    shrunk: Shrunk | None = None
+    tried: bool = False
 
     @property
     def program(self) -> tuple[Step, ...]:
@@ -56,11 +59,19 @@ def found_in(plan: Plan, boot: Boot, known: set[str]) -> list[Finding]:
     others = tuple(c for c in boot.violates if not boot.broken or c != boot.broken[0].clause)
     if boot.broken and boot.broken[0].clause not in known:
         first = boot.broken[0]
-        found.append(Finding(first.clause, plan, first.step, first, others))
+        steps = _up_to(boot, first.step)
+        found.append(Finding(first.clause, plan, first.step, first, others, steps=steps))
     name = boot.trouble.partition(":")[0]
     if name and name not in known:
-        found.append(Finding(name, plan, boot.last_step, None, others, boot.trouble, boot.console))
+        steps = _up_to(boot, None if boot.last_step is None else boot.last_step + 1)
+        trouble, console = boot.trouble, boot.console
+        found.append(Finding(name, plan, boot.last_step, None, others, trouble, console, steps))
     return found
+
+
+def _up_to(boot: Boot, step: int | None) -> tuple[Step, ...]:
+    """The steps as far as one of them, which itself may have shown nothing any more."""
+    return boot.steps if step is None else boot.steps[: step + 1]
 
 
 def told(
@@ -108,7 +119,7 @@ def told(
 def _program(finding: Finding, layouts: Layouts, paint: Paint) -> Iterator[str]:
     shrunk = finding.shrunk
     if shrunk is None:
-        how = "did not show it again by itself"
+        how = "did not show it again by itself" if finding.tried else "as it was run"
     elif shrunk.minimal:
         how = "every step is needed"
     else:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from pvhspec.conform.boots import Boot, boot
@@ -21,7 +20,7 @@ from pvhspec.conform.generate import Generated, Plan, Width, generate
 from pvhspec.conform.matrix import Matrix, left_over, matrix_text
 from pvhspec.conform.pool import Pool
 from pvhspec.conform.reach import out_of_reach
-from pvhspec.conform.shrink import shrink
+from pvhspec.conform.shrink import Shrunk, shrink
 from pvhspec.ir.ir import Spec, Version
 from pvhspec.names.gates import parse_version
 from pvhspec.programs import Layouts
@@ -37,6 +36,7 @@ _CALLS = 1500
 _RACES = (6, 15)  # of sixteen boots, those in which two vCPUs make calls at the same time
 _SHRINK_MOST, _SHRINK_FOR = 3, 40.0  # findings that are shrunk, and seconds for each
 _FROM_OUTSIDE = 2  # boots, one of each width, whose entry is looked at from outside as well
+_PATIENCE, _LEAST_PATIENCE = 60.0, 20.0  # seconds until a boot counts as hanging
 _FAILED_MOST = 3  # boots in a row that may come to nothing
 
 
@@ -113,9 +113,14 @@ def run_generated(spec: Spec, options: Options, paint: Paint) -> int:
         with Pool(options.parallel) as pool:
             _generate(spec, session, version, pool)
             session.generated_for = time.monotonic() - session.started
-            _shrink(spec, session, version, pool)
+            _shrink(spec, session, pool)
     except KeyboardInterrupt:
         session.interrupted = True
+    except (TargetError, OSError, RuntimeError) as trouble:  # what was found so far is told first
+        if session.boots:
+            session.interrupted = True
+            print(_summary(spec, session, version, paint), flush=True)
+        raise trouble
     print(_summary(spec, session, version, paint))
     if session.interrupted:
         return 130
@@ -145,7 +150,8 @@ def _generate(spec: Spec, session: Session, version: Version, pool: Pool) -> Non
             for n in range(known):
                 seen.update(foretold[n])
             plan = plan_of(options, number)
-            pool.start(plan, partial(_one, spec, options, version, plan, seen))
+            timeout = _patience(session)
+            pool.start(plan, partial(_one, spec, options, version, plan, seen, timeout))
             number += 1
         if not pool.busy:
             return
@@ -170,23 +176,26 @@ def _typical(session: Session) -> float:
     return max((b.whole for _, b in session.boots[-6:]), default=0.0)
 
 
+def _patience(session: Session) -> float:
+    """Seconds after which a boot hangs: many times what one has taken so far."""
+    ended = [b.seconds for _, b in session.boots if not b.trouble]
+    return min(_PATIENCE, max(_LEAST_PATIENCE, 8 * max(ended))) if ended else _PATIENCE
+
+
 def _one(
-    spec: Spec, options: Options, version: Version, plan: Plan, seen: Counter[str]
+    spec: Spec, options: Options, version: Version, plan: Plan, seen: Counter[str], timeout: float
 ) -> tuple[Counter[str], Boot]:
     """In a process of its own: one boot's program, made, run and judged."""
     started = time.monotonic()
     made = generate(spec, version, MODE, plan, seen)
-    came = _run(spec, options, made)
+    came = boot(
+        spec, options.image, made.program, width=plan.width, vcpus=plan.vcpus,
+        selection=options.selection, timeout=timeout, outside=plan.number < _FROM_OUTSIDE,
+    )  # fmt: skip
+    if came.names:
+        came.steps = made.program.steps
     came.whole = time.monotonic() - started
     return made.counts, came
-
-
-def _run(spec: Spec, options: Options, made: Generated) -> Boot:
-    plan = made.plan
-    return boot(
-        spec, options.image, made.program, width=plan.width, vcpus=plan.vcpus,
-        selection=options.selection, outside=plan.number < _FROM_OUTSIDE,
-    )  # fmt: skip
 
 
 def _take(spec: Spec, session: Session, plan: Plan, came: Boot) -> None:
@@ -203,24 +212,27 @@ def _take(spec: Spec, session: Session, plan: Plan, came: Boot) -> None:
 # ---- shrinking -----------------------------------------------------------------------------------
 
 
-def _shrink(spec: Spec, session: Session, version: Version, pool: Pool) -> None:
+def _shrink(spec: Spec, session: Session, pool: Pool) -> None:
     for finding in session.findings[:_SHRINK_MOST]:
         session.options.say(f"shrinking the program that shows {finding.name}")
-        plan = finding.plan
-        program = _again(spec, session, version, plan)
-        at = finding.step
-        all_steps = program.steps if at is None else program.steps[: at + 1]
+        plan, timeout = finding.plan, _patience(session) / 2
 
-        def run(candidate: Sequence[steps.Step], plan: Plan = plan) -> Boot:
+        def run(
+            candidate: Sequence[steps.Step], plan: Plan = plan, timeout: float = timeout
+        ) -> Boot:
             return boot(
                 spec, session.options.image, Program(tuple(candidate)), width=plan.width,
-                vcpus=plan.vcpus, selection=session.options.selection, timeout=20.0,
+                vcpus=plan.vcpus, selection=session.options.selection, timeout=timeout,
             )  # fmt: skip
 
-        finding.steps = all_steps
         until = time.monotonic() + _SHRINK_FOR
         because = finding.broken.because if finding.broken is not None else ()
-        finding.shrunk = shrink(all_steps, finding.name, run, pool, until, because)
+
+        def better(shrunk: Shrunk, finding: Finding = finding) -> None:
+            finding.shrunk = shrunk
+
+        shrink(finding.steps, finding.name, run, pool, until, because, better)
+        finding.tried = True
 
 
 def programs(
@@ -235,11 +247,6 @@ def programs(
         result = generate(spec, version, mode, plan_of(options, len(made)), seen)
         made.append(result.counts)
         yield result
-
-
-def _again(spec: Spec, session: Session, version: Version, plan: Plan) -> Program:
-    """The program of a plan that was run before, made once more."""
-    return next(islice(programs(spec, session.options, version), plan.number, None)).program
 
 
 # ---- telling -------------------------------------------------------------------------------------

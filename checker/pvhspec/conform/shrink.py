@@ -40,16 +40,21 @@ def shrink(
     pool: Pool,
     until: float,
     because: Sequence[int] = (),
+    better: Callable[[Shrunk], None] = lambda shrunk: None,
 ) -> Shrunk | None:
     """Shorten a program that shows `name`, a clause or a way to end; None where it does not do so
     again. `until` is when to stop, by the monotonic clock; a program that has become short by then
-    is brought to its end all the same. `because` are steps that are likely to be needed."""
-    return _Shrinker(name, run, pool, until).all(tuple(steps), because)
+    is brought to its end all the same. `because` are steps that are likely to be needed; `better`
+    is told of every program that is shorter than the last."""
+    return _Shrinker(name, run, pool, until, better).all(tuple(steps), because)
 
 
 class _Shrinker:
-    def __init__(self, name: str, run: Runner, pool: Pool, until: float) -> None:
+    def __init__(
+        self, name: str, run: Runner, pool: Pool, until: float, better: Callable[[Shrunk], None]
+    ) -> None:
         self.name, self.run, self.pool, self.until = name, run, pool, until
+        self.better = better
         self.boots = 0
         self.best: tuple[Steps, Boot] | None = None
         self.tried: set[Steps] = set()
@@ -70,8 +75,14 @@ class _Shrinker:
         minimal = self.drop()
         while minimal and self.simplify():  # a plainer step may need less before it
             minimal = self.drop()
+        return self.told(minimal)
+
+    def told(self, minimal: bool) -> Shrunk:
+        """The best so far, for whoever wants to know."""
         assert self.best is not None
-        return Shrunk(*self.best, self.boots, minimal)
+        shrunk = Shrunk(*self.best, self.boots, minimal)
+        self.better(shrunk)
+        return shrunk
 
     def first(self, candidates: Sequence[Steps], even_late: bool = False) -> bool:
         """Take the first candidate that shows it, if one does."""
@@ -95,6 +106,7 @@ class _Shrinker:
             return False
         at = min(showing)
         self.best = (_cut(candidates[at], showing[at], self.name), showing[at])
+        self.told(minimal=False)
         return True
 
     def drop(self) -> bool:
@@ -147,7 +159,8 @@ def _setting(steps: Steps) -> Steps:
 
 def _cut(steps: Steps, boot: Boot, name: str) -> Steps:
     """Without what comes after the step that showed it."""
-    at = next((b.step for b in boot.broken if b.clause == name), boot.last_step)
+    last = None if boot.last_step is None else boot.last_step + 1  # it may have shown nothing
+    at = next((b.step for b in boot.broken if b.clause == name), last)
     return steps if at is None else steps[: at + 1]
 
 
