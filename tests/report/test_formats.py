@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -211,3 +212,25 @@ def test_every_form_is_written_by_one_run(tmp_path: Path) -> None:
     for form in FORMATS:
         assert "too_shrill" in (tmp_path / form).read_text(), form
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_report_to_what_is_no_file_leaves_it_what_it_is(tmp_path: Path) -> None:
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link", tmp_path / "real"
+    os.mkfifo(pipe)
+    link.symlink_to(real)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
+    words = ["--format", f"tap={pipe}", "--format", f"junit={link}"]
+    cli.main(["check", *BELL, *words, str(INPUTS / "conforms.jsonl")])
+    out, _ = reader.communicate(timeout=30)
+    assert out.startswith("TAP version 14")
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert "<testsuites" in real.read_text()
+
+
+def test_a_report_that_cannot_be_written_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "no" / "report.xml"
+    assert cli.main(["check", *BELL, "--format", f"junit={file}", str(MADE[0])]) == 2
+    assert f"{file}: no such file or directory" in capsys.readouterr().err

@@ -50,6 +50,19 @@ def test_every_occurrence_is_counted_and_the_first_are_told(
     assert by_clause["BELL_hang.chosen.lowest"]["citations"][0]["anchor"] == "for ( h = 0;"
 
 
+def test_coverage(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["coverage", "--format", "json", "--spec", str(INPUTS / "bell")]
+    made = [str(INPUTS / f"{name}.jsonl") for name in ("conforms", "violates")]
+    assert cli.main([*words, "--require-seen", "70%", *made]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert problems(found, "coverage-1.json") == []
+    assert len(found["seen"]) == 10
+    assert cli.main([*words, "--require-seen", "80%", "--require-seen", "*no_hook", *made]) == 1
+    err = capsys.readouterr().err
+    assert "10 clauses decided of 13 that apply, 80% required" in err
+    assert "not decided: house.bells.BELL_hang.no_hook" in err
+
+
 def test_the_schema_is_held_to() -> None:
     wrong = {"version": 2, "tool": {"name": "x"}, "status": 7, "traces": [{}], "more": 1}
     assert len(problems(wrong, "check-1.json")) > 4

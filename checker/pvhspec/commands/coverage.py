@@ -15,6 +15,7 @@ from pvhspec.commands.common import (
     selection,
     spec_of,
 )
+from pvhspec.commands.gating import required_of
 
 if TYPE_CHECKING:
     from pvhspec.report.verdict import Report
@@ -35,11 +36,16 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         """
 pvhspec coverage runs/*.jsonl
 pvhspec coverage -v --only 'evtchn.*' runs/*.jsonl
+pvhspec coverage --require-seen 70% --require-seen 'evtchn.bind.*.success' runs/*.jsonl
 """,
     )
     parser.add_argument("traces", nargs="+", metavar="TRACE", help="files; - is standard input")
     parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--require-seen", type=int, default=1, metavar="N")
+    parser.add_argument(
+        "--require-seen", action="append", default=[], metavar="N|N%|GLOB",
+        help="fail where fewer clauses were decided, in all traces together: so many, so many of "
+        "a hundred that apply, or one that matches is missing; may be given again (default: 1)",
+    )  # fmt: skip
     parser.add_argument("-v", "--verbose", action="store_true", help="name what nothing showed")
     add_judging(parser)
     parser.set_defaults(run=run)
@@ -49,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the subcommand."""
     spec = spec_of(args.spec)
     chosen = selection(args, spec)
+    required = required_of(args.require_seen, spec)
     reports = [judged(path, args, spec, chosen) for path in args.traces]
     applicable = [c for c in spec.clauses if any(c in r.applicable for r in reports)]
     seen = {c for r in reports for c in r.seen}
@@ -59,11 +66,10 @@ def run(args: argparse.Namespace) -> int:
         print(dumped(_object(reports, applicable, seen, broken)))
     else:
         print("\n".join(_table(applicable, seen, broken, args.verbose)))
-    if len(seen) < args.require_seen:
-        told = f"{len(seen)} clauses decided, {args.require_seen} required (--require-seen)"
+    unmet = list(required.unmet(applicable, [c for c in applicable if c in seen]))
+    for told in unmet:
         print(f"gate not met: {told}", file=sys.stderr)
-        return 1
-    return 0
+    return int(bool(unmet))
 
 
 def _object(

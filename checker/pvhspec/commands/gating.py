@@ -182,7 +182,7 @@ def finish(
 ) -> None:
     """Write every report that is asked for, but text to standard output, which is there already;
     bring the baseline up to date."""
-    from pvhspec.report.baseline import written
+    from pvhspec.report.files import written
     from pvhspec.report.paint import Paint
 
     forms: dict[str, Callable[[], str]] = {
@@ -234,7 +234,8 @@ def _html(run: Run) -> str:
 
 def _update(args: argparse.Namespace, run: Run) -> None:
     """Write what is known now; says what was changed on standard error."""
-    from pvhspec.report.baseline import Known, updated, written
+    from pvhspec.report.baseline import Known, updated
+    from pvhspec.report.files import written
 
     baseline = run.policy.baseline
     assert baseline is not None

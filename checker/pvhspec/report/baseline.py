@@ -12,7 +12,6 @@ fail a gate until its day is over.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -25,7 +24,7 @@ from typing import Any
 
 from pvhspec.diagnostics import Diagnostic, PvhError, code
 
-__all__ = ["Baseline", "Known", "read_baseline", "updated", "written"]
+__all__ = ["Baseline", "Known", "read_baseline", "updated"]
 
 NO_BASELINE = code("PVH541", "The file of known deviations cannot be read, or is not TOML.")
 BAD_ENTRY = code("PVH542", "An entry of the file of known deviations is not as it has to be.")
@@ -222,14 +221,3 @@ def _quoted(text: str) -> str:
     """A basic string of TOML."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
-
-
-def written(path: Path, text: str) -> None:
-    """Write the file; it is there whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from None
