@@ -176,36 +176,37 @@ def fill(cpus: list[Cpu], read: Read, most: int, broken: Callable[[int], None]) 
 
 def _columns(cpu: Cpu, heads: Words, at: Numbers, offset: Numbers, words: Words) -> Columns:
     """Times and who ran, from the record before where a record does not say."""
-    stamped = heads >> 31 != 0
-    event = heads & 0xFFFFFFF
-    stamps = np.flatnonzero(stamped)
-    times = words[at[stamps] + 1].astype(np.uint64)
-    times |= words[at[stamps] + 2].astype(np.uint64) << np.uint64(32)
+    count = len(heads)
+    stamps = np.flatnonzero(heads >> 31)
+    times = _double(words, at[stamps] + 1)
     before = np.concatenate(([np.uint64(cpu.tsc)], times))
-    tsc = before[np.cumsum(stamped)]
-    order = tsc
+    order = tsc = np.repeat(before, np.diff(stamps, prepend=0, append=count))
 
-    data = at + 1 + 2 * stamped
-    size = heads >> 28 & 7
-    change = event & 0xF
-    runs = (event >> 12 == _RUNSTATE) & (size > 0)
-    stops = runs & (change == 1) & (event >> 8 & 0xF == 0)
-    goes = runs & ((change == 2) | ((change == 1) & (event >> 4 & 0xF == 0)))
-    lost = (event == LOST) & (size == 4) & stamped
-    tells = stops | goes | lost
-    told = np.flatnonzero(tells)
-    word = words[data[told]].astype(np.int64)
+    kind = heads >> 12 & 0xFFFF
+    told = np.flatnonzero((kind == _RUNSTATE) | (kind == LOST >> 12))
+    head = heads[told]
+    data = at[told] + 1 + 2 * (head >> 31)
+    lost = (head & 0x8FFFFFFF == 1 << 31 | LOST) & (head >> 28 & 7 == 4)
+    runs = (head >> 12 & 0xFFFF == _RUNSTATE) & (head >> 28 & 7 != 0)
+    change = head & 0xF
+    stops = runs & (change == 1) & (head >> 8 & 0xF == 0)
+    goes = runs & ((change == 2) | ((change == 1) & (head >> 4 & 0xF == 0)))
     if lost.any():
         order = tsc.copy()
-        losses = data[lost]
-        order[lost] = words[losses + 2].astype(np.uint64) | (
-            words[losses + 3].astype(np.uint64) << np.uint64(32)
-        )
-        after_loss = words[data[told[lost[told]]] + 1].astype(np.int64)
-        word[lost[told]] = after_loss << 16 & 0xFFFF0000 | after_loss >> 16
-    word[~(goes | lost)[told]] = _NOBODY
-    knows = np.concatenate(([cpu.who], word))
-    who = knows[np.cumsum(tells) - tells]  # what was told before this record, not by it
-    if len(heads):
+        order[told[lost]] = _double(words, data[lost] + 2)
+    tells = stops | goes | lost
+    told, data, lost = told[tells], data[tells], lost[tells]
+    word = words[data + lost].astype(np.int64)
+    word[lost] = word[lost] << 16 & 0xFFFF0000 | word[lost] >> 16
+    word[~(goes[tells] | lost)] = _NOBODY
+    knows = np.concatenate(([cpu.who], word))  # a record is of whoever ran before it
+    who = np.repeat(knows, np.diff(told, prepend=-1, append=count - 1))
+    if count:
         cpu.tsc, cpu.who = int(before[-1]), int(knows[-1])
     return Columns(order, tsc, who, offset, at, words)
+
+
+def _double(words: Words, at: Numbers) -> Stamps:
+    """Double words, wherever they begin."""
+    low: Stamps = words[at].astype(np.uint64)
+    return low | words[at + 1].astype(np.uint64) << np.uint64(32)

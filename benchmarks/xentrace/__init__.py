@@ -1,0 +1,1 @@
+"""How fast xentrace files are read, side by side with xenalyze."""
