@@ -180,12 +180,10 @@ class _Watched:
         for count, event in enumerate(self._trace, 1):
             yield event
             if monotonic() > due:
-                print(
-                    f"\r{printable(self.path)}: {count:,} events",
-                    end="",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                portion = self._trace.portion()
+                far = "" if portion is None else f", {portion:.0%}"
+                told = f"\r{printable(self.path)}: {count:,} events{far}"
+                print(told, end="", file=sys.stderr, flush=True)
                 due, shown = monotonic() + _EVERY, True
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

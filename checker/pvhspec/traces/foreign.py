@@ -15,6 +15,7 @@ from pvhspec.traces import errors
 from pvhspec.traces.decode import decode_header
 from pvhspec.traces.errors import is_read_error, reason
 from pvhspec.traces.event import Event, Header, Place
+from pvhspec.traces.progress import portion_of
 from pvhspec.traces.schema import SCHEMA
 
 __all__ = ["MAX_LINE", "ForeignReader", "TextReader", "head_of", "number", "shown_file"]
@@ -55,6 +56,9 @@ class ForeignReader:
         self.truncated = False
         self.notices: list[Diagnostic] = []
         self.stream = stream
+        self.taken = self.size = (
+            0  # bytes that were read, and are there, where order is the reader's
+        )
         self._seq = 0
         self._passed_over = 0
         common = {
@@ -86,6 +90,10 @@ class ForeignReader:
     def _at(self, event: Event) -> int | None:
         at = (event.origin or "").rpartition("@")[2]
         return int(at) if at.isdecimal() else None
+
+    def portion(self) -> float | None:
+        """How much has been read, from 0 to 1, None where that is not known."""
+        return min(1.0, self.taken / self.size) if self.size else portion_of(self.stream)
 
     def close(self) -> None:
         """Close the file; what was not read is not read any more."""

@@ -58,6 +58,10 @@ class ObjectTrace:
         """The line of the event that was given last, if there is a file."""
         return Place(1 + self._given) if self._saved else Place()
 
+    def portion(self) -> float | None:
+        """How much has been read is not known."""
+        return None
+
     def close(self) -> None:
         """Nothing is open."""
 

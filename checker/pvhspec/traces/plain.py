@@ -48,8 +48,16 @@ def plain_file(reader: ForeignReader) -> Iterator[tuple[Read, int]]:
 
 
 def _read(reader: ForeignReader, descriptor: int, base: int) -> Iterator[tuple[Read, int]]:
+    anywhere = reader_of(descriptor, base)
+    reader.size = os.fstat(descriptor).st_size - base
+
+    def read(at: int, length: int) -> bytes:
+        data = anywhere(at, length)
+        reader.taken += len(data)
+        return data
+
     try:
-        yield reader_of(descriptor, base), os.fstat(descriptor).st_size - base
+        yield read, reader.size
     except OSError as problem:
         reader.failed(problem)
 

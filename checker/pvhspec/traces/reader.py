@@ -11,6 +11,7 @@ from pvhspec.traces import errors
 from pvhspec.traces.decode import BadValue, decode_event, decode_header
 from pvhspec.traces.errors import Source, is_read_error, located, reason
 from pvhspec.traces.event import Event, Header, Place
+from pvhspec.traces.progress import portion_of
 from pvhspec.traces.schema import KINDS, SCHEMA
 
 __all__ = ["MAX_ERRORS", "MAX_LINE", "JsonLinesReader"]
@@ -62,6 +63,10 @@ class JsonLinesReader:
     def place(self, event: Event) -> Place:
         """The line of the event that was given last; what stands for a cut has none."""
         return Place() if self.truncated else Place(self._line)
+
+    def portion(self) -> float | None:
+        """How much has been read, from 0 to 1, None where that is not known."""
+        return portion_of(self._stream)
 
     def close(self) -> None:
         """Close the file; events that were not read are not read any more."""
