@@ -20,7 +20,7 @@ from pvhspec.syntax.parse import parse_manifest, parse_module
 from pvhspec.traces import FORMATS, Trace
 from pvhspec.traces.decode import decode_event
 from pvhspec.traces.encode import encode_event
-from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCS, hvmctx
+from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCB, VMCS, hvmctx
 from tests.traces.trace_dat_files import RUN, trace_dat
 from tests.traces.xentrace_files import some_file, ties
 
@@ -147,7 +147,7 @@ def _files(*patterns: str) -> Callable[[], Sequence[bytes]]:
 @cache
 def _consoles() -> Sequence[bytes]:
     serial = FOREIGN / "xen-4.17-dom0-pvh-18-hypercalls.serial.txt"
-    return [(EVTCHN + VMCS + CRASH).encode(), serial.read_bytes()]
+    return [(EVTCHN + VMCS + VMCB + CRASH).encode(), serial.read_bytes()]
 
 
 @cache

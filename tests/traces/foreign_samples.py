@@ -31,6 +31,26 @@ VMCS = """\
 (XEN) *** Host State ***
 (XEN) RIP = 0xffff82d0402a0000
 """
+# The registers of AMD's VMCB, made up after Xen's source.
+VMCB = """\
+(XEN) >>> Domain 1 <<<
+(XEN) \tVCPU 0
+(XEN) Dumping guest's current state at key_handler...
+(XEN) Size of VMCB = 4096, paddr = 0x000000041b0d1000, vaddr = ffff83041b0d1000
+(XEN) exitcode = 0x78 exit_int_info = 0
+(XEN) cpl = 0 efer = 0 star = 0 lstar = 0
+(XEN) CR0 = 0x0000000000000019 CR2 = 0x0000000000000000
+(XEN) CR3 = 0x0000000000000000 CR4 = 0x0000000000000040
+(XEN) RSP = 0x0000000000000000  RIP = 0x0000000000100020
+(XEN) RAX = 0x0000000000000001  RFLAGS=0x0000000000000002
+(XEN) DR6 = 0x00000000ffff0ff0, DR7 = 0x0000000000000400
+(XEN) H_CR3 = 0x000000041b0c0000 CleanBits = 0xffffffff
+(XEN)        sel attr  limit   base
+(XEN)   CS: 0008 0c9b ffffffff 0000000000000000
+(XEN)   DS: 0010 0c93 ffffffff 0000000000000000
+(XEN) GDTR: 0000 0000 00000027 0000000000103000
+(XEN)   TR: 0000 008b 00000067 0000000000000000
+"""
 CRASH = """\
 (XEN) d0v0 Triple fault - invoking HVM shutdown action 1
 (XEN) *** Dumping Dom0 vcpu#0 state: ***

@@ -18,7 +18,7 @@ from pvhspec.names.gates import parse_version
 from pvhspec.traces import FORMATS, Event, open_trace
 from pvhspec.traces.decode import decode_event
 from pvhspec.traces.encode import encode_event
-from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCS, hvmctx
+from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCB, VMCS, hvmctx
 
 CORPUS = _data.traces_dir() / "corpus"
 RAW = CORPUS / "raw"
@@ -357,6 +357,21 @@ def test_registers_of_a_vmcs() -> None:
     assert state.fields["segs"]["cs"] == {"sel": 8, "attr": 0xA99, "limit": 0xFFFFFFFF, "base": 0}
     assert state.fields["segs"]["tr"]["attr"] == 0x8B
     assert state.fields["gdtr"] == {"limit": 0x27, "base": 0x3E13C0}
+
+
+def test_registers_of_a_vmcb() -> None:
+    state = only(parsed("console", VMCB), "state")
+    assert (state.dom, state.vcpu) == (1, 0)
+    assert state.fields["regs"] == {
+        "efer": 0, "cr0": 0x19, "cr2": 0, "cr3": 0, "cr4": 0x40, "rsp": 0, "rip": 0x100020,
+        "rax": 1, "rflags": 2, "dr6": 0xFFFF0FF0, "dr7": 0x400,
+    }  # fmt: skip
+    assert state.fields["segs"] == {
+        "cs": {"sel": 8, "attr": 0xC9B, "limit": 0xFFFFFFFF, "base": 0},
+        "ds": {"sel": 0x10, "attr": 0xC93, "limit": 0xFFFFFFFF, "base": 0},
+        "tr": {"sel": 0, "attr": 0x8B, "limit": 0x67, "base": 0},
+    }
+    assert state.fields["gdtr"] == {"limit": 0x27, "base": 0x103000}
 
 
 def test_registers_of_a_crash() -> None:

@@ -43,7 +43,7 @@ _OF_VCPU = re.compile(r"\s*VCPU (\d{1,5})$")
 _DUMP = re.compile(r"\*\*\* Guest State \*\*\*|Dumping guest's current state at ")
 _DUMPED = re.compile(
     r"\b(CR0|CR2|CR3|CR4|RSP|RIP|RAX|RFLAGS|DR6|DR7|EFER|efer)"
-    r"(?:\([A-Z ]+\))?(?:: actual=| ?= ?)0x([0-9a-f]{1,16})\b"
+    r"(?:\([A-Z ]+\))?(?:: actual=| ?= ?)(0x[0-9a-f]{1,16}|0)\b"
 )
 _SELECTOR = re.compile(
     r" *(CS|DS|SS|ES|FS|GS|LDTR|TR): ([0-9a-f]{4}) ([0-9a-f]{4,5}) ([0-9a-f]{8}) ([0-9a-f]{16})$"
