@@ -14,6 +14,7 @@ help:
 	@echo 'make quick     the same without the slow tests and the real hypervisors'
 	@echo 'make mutants   single mistakes put into the specification: which would nobody notice?'
 	@echo 'make format    lay out Python and specification sources'
+	@echo 'make docs      build the documentation into build/site'
 
 # Programs pvhspec runs, and the Debian packages they come in. Root gets them installed, anybody
 # else is told how; without them the tests that boot a hypervisor are skipped.
@@ -73,6 +74,10 @@ conform: $(VENV)/.run
 # Takes a quarter of an hour the first time; what is known is kept until text, code or traces change.
 mutants: $(VENV)/.dev
 	$(BIN)/pvhspec mutants
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -200,6 +200,12 @@ class Binder:
         ret = event.get("ret")
         if ret is not None:
             fields["ret"] = ret & _MASK64
+        args = event.get("args")
+        if args is not None:
+            fields["arg"] = given = Map()
+            for n, value in enumerate(args):
+                if value is not None:
+                    given[(n,)] = value
         names = event.get("clobbered")
         if names is not None:
             order = _ARGUMENTS[event.get("width") or 64]
