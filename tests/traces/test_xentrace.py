@@ -167,13 +167,15 @@ def test_every_kind_of_record_that_is_taken() -> None:
 
 def test_words_that_are_missing_are_passed_over_and_counted() -> None:
     reader = XentraceReader(
-        io.BufferedReader(io.BytesIO(window(0, record(0x8200E, 1, 2), record(0x81102, 1)))),
+        io.BufferedReader(
+            io.BytesIO(window(0, record(0x8200E, 1, 2), record(0x81102, 1), record(0x82012)))
+        ),
         "t",
     )
     assert list(reader) == []
     (notice,) = reader.notices
     assert notice.code == "PVH917"
-    assert "2 records were passed over" in notice.message
+    assert "3 records were passed over" in notice.message
 
 
 def test_a_file_that_is_cut_is_read_up_to_the_cut() -> None:

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from struct import Struct, error
 from typing import Any, BinaryIO, TypeAlias
 
+import numpy as np
+
 from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors
 from pvhspec.traces.event import Event
 from pvhspec.traces.foreign import ForeignReader
 from pvhspec.traces.plain import plain_file
-from pvhspec.traces.xentrace_cpu import LOST
+from pvhspec.traces.xentrace_cpu import LOST, Words
 from pvhspec.traces.xentrace_records import (
-    Record,
+    Batch,
+    Mask,
     TooManyWindows,
     Windows,
     batches,
@@ -50,9 +53,8 @@ class XentraceReader(ForeignReader):
             except TooManyWindows:
                 message = "the file is cut into more windows than any real one"
                 raise PvhError(Diagnostic(errors.NOT_STREAMABLE, message, path=self.path)) from None
-            for batch in batches(windows, read, hvm_and_pv, self._broken):
-                for record in batch.records():
-                    yield from self._of(record)
+            for batch in batches(windows, read, _taken, self._broken):
+                yield from self._of(batch)
             for key, call in sorted(self._calls.items(), key=lambda item: item[1][2]):
                 yield self._call(key, call, None)
             if windows.cut is not None:
@@ -61,37 +63,34 @@ class XentraceReader(ForeignReader):
     def _broken(self, at: int) -> None:
         self._passed_over += 1
 
-    # ---- one record -------------------------------------------------------------------------
-
-    def _of(self, record: Record) -> Iterator[Event]:
-        event, data = record.event, record.data
-        dom, vcpu = record.dom, record.vcpu
-        if dom in (_DEFAULT, _IDLE):
-            dom = vcpu = None
-        key: _Vcpu = (dom, vcpu, record.cpu if dom is None else None)
-        if event == LOST:
-            self._calls.clear()
-            count = int.from_bytes(data[:4], "little")
-            yield self.event("lost", {"count": count}, record.offset, record.order)
-            return
-        if event in _EXITS or event & ~0x400 == _ENTRY:
-            call = self._calls.pop(key, None)
-            if call is not None:
-                yield self._call(key, call, record.tsc)
-        if event == _VMMCALL and len(data) >= 4:
-            number = int.from_bytes(data[:4], "little")
-            self._calls[key] = ({"nr": number, "ts_call": record.tsc}, record.offset, self._seq)
-            return
-        known = _RECORDS.get(event)
-        if known is None:
-            return
-        kind, fields = known
-        try:
-            found = fields(data)
-        except (error, IndexError):
-            self._passed_over += 1
-            return
-        yield self.event(kind, found, record.offset, record.tsc, vcpu, dom)
+    def _of(self, batch: Batch) -> Iterator[Event]:
+        calls = self._calls
+        for order, tsc, cpu, event, data, dom, vcpu, offset in batch.records():
+            if dom in (_DEFAULT, _IDLE):
+                dom = vcpu = None
+            if event == LOST:
+                calls.clear()
+                count = int.from_bytes(data[:4], "little")
+                yield self.event("lost", {"count": count}, offset, order)
+                continue
+            if event == _VMMCALL or (calls and event in _EDGES):
+                key = (dom, vcpu, cpu if dom is None else None)
+                if event == _VMMCALL:
+                    if len(data) < 4:
+                        self._passed_over += 1
+                        continue
+                    call = {"nr": int.from_bytes(data[:4], "little"), "ts_call": tsc}
+                    calls[key] = (call, offset, self._seq)
+                    continue
+                if key in calls:
+                    yield self._call(key, calls.pop(key), tsc)
+            kind, fields = _RECORDS[event]
+            try:
+                found = fields(data)
+            except (error, IndexError):
+                self._passed_over += 1
+                continue
+            yield self.event(kind, found, offset, tsc, vcpu, dom)
 
     def _call(self, key: _Vcpu, call: tuple[Fields, int, int], ts: int | None) -> Event:
         """A hypercall at its return: when the guest went on, or at the end of the trace."""
@@ -102,8 +101,9 @@ class XentraceReader(ForeignReader):
 
 # ---- what is in the words of each record --------------------------------------------------------
 
-_ENTRY, _VMMCALL = 0x81001, 0x82012
-_EXITS = (0x81002, 0x81102, 0x81003, 0x81103)
+_VMMCALL = 0x82012
+#: VMENTRY and VMEXIT: what ends a hypercall
+_EDGES = frozenset((0x81001, 0x81401, 0x81002, 0x81102, 0x81003, 0x81103))
 _W1, _W2, _W6 = Struct("<I"), Struct("<II"), Struct("<IIIIII")
 _WQ = Struct("<IQ")
 
@@ -221,3 +221,11 @@ _RECORDS: dict[int, tuple[str, Callable[[bytes], Fields]]] = {
     0x20100D: ("hypercall", _pv_call),
     0x20200E: ("hypercall", _pv_call),
 }
+_EVENTS = np.array([LOST, _VMMCALL, *_RECORDS], np.uint32)
+
+
+def _taken(event: Words) -> Mask:
+    """Records that stand for an event."""
+    taken = hvm_and_pv(event)
+    taken[taken] = np.isin(event[taken], _EVENTS)
+    return taken

@@ -23,6 +23,7 @@ from pvhspec.traces.xentrace_cpu import LOST, SMALLEST, Cpu, Numbers, Read, Stam
 __all__ = [
     "LOST",
     "Batch",
+    "Mask",
     "Read",
     "Record",
     "TooManyWindows",
