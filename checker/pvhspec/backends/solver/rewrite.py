@@ -26,7 +26,15 @@ from pvhspec.ir.ir import (
 )
 from pvhspec.types.types import BOOL, BitsType
 
-__all__ = ["children", "decide_gates", "gates_in", "solve_equalities", "substitute", "walk"]
+__all__ = [
+    "children",
+    "decide_gates",
+    "gates_in",
+    "rename_states",
+    "solve_equalities",
+    "substitute",
+    "walk",
+]
 
 
 def children(node: Expr) -> tuple[Expr, ...]:
@@ -120,6 +128,14 @@ def substitute(node: Expr, values: dict[str, Expr]) -> Expr:
     if isinstance(node, Var):
         return values.get(node.name, node)
     return _again(node, lambda n: substitute(n, values))
+
+
+def rename_states(node: Expr, names: dict[str, str]) -> Expr:
+    """The expression over states of other names."""
+    if isinstance(node, Cell):
+        indices = tuple(rename_states(i, names) for i in node.indices)
+        return replace(node, state=names.get(node.state, node.state), indices=indices)
+    return _again(node, lambda n: rename_states(n, names))
 
 
 def solve_equalities(node: Expr) -> Expr:
