@@ -193,7 +193,9 @@ def write_programs(path: Path, text: str, answer: Answer) -> None:
 
     found = list(programs(answer))
     if not found:
-        print(f"pvhspec: {path} is not written: no lone guest can show it", file=sys.stderr)
+        shown = any(a.execution is not None for a in (answer, *answer.parts))
+        why = "no lone guest can show it" if shown else "the answer shows no calls"
+        print(f"pvhspec: {path} is not written: {why}", file=sys.stderr)
     for name, program in found:
         single = len(answer.parts) == 0
         file = path if single else path.with_name(f"{path.stem}-{name}{path.suffix}")

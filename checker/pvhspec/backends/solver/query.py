@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -58,9 +58,9 @@ class Answer:
     """What was asked of one operation, one state or one event.
 
     `subject` is what it is about, `clauses` those that let it be (yes), forbid it (no) or say what
-    is told. `holds_in` are the releases and modes in which it is so, in words; `where` is that of
-    the execution, `state` the cells it hangs on. `why` says what is open; `parts` are answers to
-    the same question of several.
+    is told, `also` others that may let it be. `holds_in` are the releases and modes in which it is
+    so, in words; `where` is that of the execution, `state` the cells it hangs on. `why` says what
+    is open; `parts` are answers to the same question of several.
     """
 
     status: Status
@@ -73,6 +73,7 @@ class Answer:
     lines: tuple[str, ...] = ()
     why: str = ""
     maybe: bool = False
+    also: tuple[str, ...] = ()
     parts: tuple[Answer, ...] = field(default=())
 
 
@@ -176,7 +177,10 @@ class _Call:
             else:
                 forbidding.update(dict.fromkeys(clauses))
         if not possible:
-            return Answer("no", self.subject, tuple(forbidding), _all_of(every, self.spec))
+            named = any(e.code == self.code for e in self.op.errors)
+            lines = () if named or not self.code else (f"no clause of it names -{self.name}",)
+            clauses = tuple(forbidding)
+            return Answer("no", self.subject, clauses, _all_of(every, self.spec), lines=lines)
         whole = tuple(c for g in possible for c in g)
         holds_in = _all_of(whole, self.spec)
         for group in sorted(possible, key=lambda g: min(map(rank, g))):
@@ -189,7 +193,8 @@ class _Call:
             if isinstance(found, str):
                 trouble = found
                 continue
-            return self._shown(found, min(group, key=rank), holds_in)
+            shown = self._shown(found, min(group, key=rank), holds_in)
+            return replace(shown, also=self._also(min(group, key=rank), shown, end))
         return Answer("open", self.subject, self._clauses(possible), holds_in, why=trouble)
 
     def _specials(self, group: tuple[Combo, ...]) -> Iterator[Operation]:
@@ -222,6 +227,21 @@ class _Call:
         named = {e.clause for e in special.errors if e.code == self.code}
         forbidding = tracked.forbidding(wanted)
         return forbidding or tuple(named) or (special.success,)
+
+    def _also(self, where: Where, shown: Answer, end: float) -> tuple[str, ...]:
+        """The other clauses by which it may be: some state lets each be the one that is due."""
+        special = special_operation(self.op, *where)
+        assert special is not None
+        others = [e for e in self._ways(special) if e and e.clause not in shown.clauses]
+        found: list[str] = []
+        tracked = TrackedCall(self.spec, special, where) if others else None
+        for error in others:
+            assert tracked is not None
+            left = min(_FOR_POSSIBLE, end - time.monotonic())
+            wanted = [*tracked.by(error), *tracked.so(self.when, where)]
+            if left <= 0 or tracked.possible(left, wanted)[0] is not False:
+                found.append(error.clause)
+        return tuple(found)
 
     def _found(
         self, where: Where, depth: int, budget: float

@@ -180,31 +180,36 @@ class Chain:
         if not found:
             return None
         kept: list[Term] = []
+        now = [model]
         search.shorten(_FOR_WISHES)
-        for wish in self._wishes():
+        for wish in self._wishes(now):
             better, other = search.run([*kept, wish])
             if better is None:
                 break
             if better:
-                kept, model = [*kept, wish], other
-        return self._execution(model)
+                kept.append(wish)
+                now[0] = other
+        return self._execution(now[0])
 
-    def _wishes(self) -> Iterator[Term]:
+    def _wishes(self, now: list[Any]) -> Iterator[Term]:
+        """What would make it easier to read; `now` holds the model that is to be bettered."""
         for term in self.watched.values():
             if z3.is_bv(term):
-                yield term == 0
-                yield z3.ULT(term, min(4, 1 << term.size() - 1))
-        frames = [m.frame for _, made in self._steps[-1:] if len(made) == 1 for m in made]
-        for name, term in (x for f in frames for x in f.inputs.items()):
-            if z3.is_bool(term):
-                yield term
-            elif name in _PLAIN:
-                yield term == _PLAIN[name]
-                if name == "cpl":
-                    yield term == 3  # user mode, and not the rings that nobody uses
-            elif not name.startswith("out.") and name != "result":
-                yield z3.ULT(term, 4)
-                yield z3.ULT(term, 64)
+                yield from _small(term)
+        # The last step first: it is what was asked for. Of the others what is not used is free.
+        for which, made in reversed(self._steps):
+            number = now[0].eval(which, model_completion=True).as_long()
+            if len(made) > 1:
+                yield which == number
+            for name, term in made[number].frame.inputs.items():
+                if z3.is_bool(term):
+                    yield term
+                elif name in _PLAIN:
+                    yield term == _PLAIN[name]
+                    if name == "cpl":
+                        yield term == 3  # user mode, and not the rings that nobody uses
+                elif not name.startswith("out.") and name != "result":
+                    yield from _small(term)
 
     def _offer_small(self) -> None:
         """Small numbers for the quantifiers: an implementation takes the lowest that is free."""
@@ -258,6 +263,15 @@ class Chain:
                 guard = self.ground.expr(update.guard, made.call.frame)
                 (done if _plain(model, guard) else idle).add(update.target)
         return idle - done
+
+
+def _small(term: Term) -> Iterator[Term]:
+    """The smaller the better: what is told must not hang on which model Z3 finds first."""
+    yield term == 0
+    yield term == 1
+    for limit in (4, 65):  # the first port that Xen keeps no record of is 64
+        if limit < 1 << term.size():
+            yield z3.ULT(term, limit)
 
 
 def _plain(model: Any, term: Term) -> Any:
