@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 from pvhspec.backends.binding import Binder, header_mode, header_version
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.orders import Orders
-from pvhspec.backends.protocol import Judgement, Seen, Verdict
+from pvhspec.backends.protocol import Fact, Judgement, Seen, Verdict
 from pvhspec.ir.ir import Spec
 from pvhspec.report.told import event_told
 from pvhspec.report.verdict import Selection
@@ -75,19 +76,24 @@ class Boot:
 
 
 class _Noting(dict[Any, Any]):
-    """The writers of the store's cells, every clause among them counted."""
+    """The writers of the store's cells, every clause among them counted; `writes` is the log of
+    them all: for an index, the events that wrote a cell there."""
 
-    def __init__(self, counts: Counter[str]) -> None:
+    def __init__(
+        self, counts: Counter[str], writes: dict[tuple[int, ...], dict[int, None]]
+    ) -> None:
         super().__init__()
-        self._counts = counts
+        self._counts, self._writes = counts, writes
 
     def __setitem__(self, key: Any, value: tuple[int, str]) -> None:
         self._counts[value[1]] += 1
+        if len(key[1]) > 1:  # not what belongs to the whole domain
+            self._writes.setdefault(key[1], {})[value[0]] = None
         super().__setitem__(key, value)
 
     def __copy__(self) -> _Noting:
         """Of a state that is gone on with in several ways: nothing is counted anew."""
-        other = _Noting(self._counts)
+        other = _Noting(self._counts, self._writes)
         dict.update(other, self)
         return other
 
@@ -131,7 +137,8 @@ def judged(
     found.seconds = capture.seconds
     given = found.given = {name: dict(table) for name, table in header.given.items()}
     one = Machine(spec, release, mode, given=given)
-    one.store.writers = _Noting(found.shown)
+    writes: dict[tuple[int, ...], dict[int, None]] = {}
+    one.store.writers = _Noting(found.shown, writes)
     machine = Orders(one)
     binder = Binder(spec, release, mode, header.cpu_vendor)
     latest: list[Event] = []
@@ -166,8 +173,7 @@ def judged(
                     texts = (f.seen, f.allowed) if f else ("", "")
                     told = event_told(*about)
                     facts = tuple(map(str, j.state))
-                    made = {step_of.get(fact.event) for fact in j.state if fact.event is not None}
-                    because = tuple(sorted(step for step in made if step is not None))
+                    because = _made_by(j.state, writes, step_of)
                     concerns = f.related if f else ()
                     broken = Broken(j.clause, about[0].step, told, *texts, facts, because, concerns)
                     found.broken.append(broken)
@@ -179,6 +185,17 @@ def judged(
             if len(found.broken) >= _MOST or time.monotonic() > until:
                 break
     _ending(capture, found)
+
+
+def _made_by(
+    state: tuple[Fact, ...], writes: dict[tuple[int, ...], dict[int, None]], step_of: dict[int, int]
+) -> tuple[int, ...]:
+    """The steps that wrote a cell the verdict hangs on, or another at the same index."""
+    events = {fact.event for fact in state if fact.event is not None}
+    for fact in state:
+        index = tuple(map(int, re.findall(r"\d+", fact.cell.partition("[")[2])))
+        events.update(writes.get(index, ()))
+    return tuple(sorted({step_of[event] for event in events if event in step_of}))
 
 
 def _ending(capture: Capture, found: Boot) -> None:

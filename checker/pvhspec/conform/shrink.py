@@ -67,7 +67,7 @@ class _Shrinker:
     def all(self, steps: Steps, because: Sequence[int]) -> Shrunk | None:
         head = _setting(steps)
         likely = tuple(steps[i] for i in because if len(head) <= i < len(steps) - 1)
-        guesses = [head + likely + steps[-1:], likely + steps[-1:]] if likely else []
+        guesses = [head + likely[-n:] + steps[-1:] for n in (2, 8, len(likely)) if likely]
         tails = [head + steps[-n:] for n in _powers(len(steps))]
         if not self.first([*guesses, *tails, steps], even_late=True):
             return None
@@ -112,7 +112,8 @@ class _Shrinker:
     def drop(self) -> bool:
         """Leave out ever smaller stretches of steps; whether each that is left was tried."""
         assert self.best is not None
-        size = max(1, len(self.best[0]) // 2)
+        length = len(self.best[0])
+        size = length // 2 if length > _SHORT else 1
         while not self.late:
             steps = self.best[0]
             spans = [(a, min(a + size, len(steps))) for a in range(0, len(steps), size)]
