@@ -6,12 +6,14 @@ import re
 
 from pvhspec import _data
 from pvhspec.syntax.parse import grammar
+from pvhspec.syntax.question import question_grammar
 
 README = (_data.grammar_dir() / "README.md").read_text()
 
 
 def test_every_word_of_the_language_is_in_the_manual() -> None:
-    words = {t.pattern.value for t in grammar().terminals if t.pattern.type == "str"}
+    terminals = [*grammar().terminals, *question_grammar().terminals]
+    words = {t.pattern.value for t in terminals if t.pattern.type == "str"}
     missing = {w for w in words if w.isalpha() and not re.search(rf"\b{w}\b", README)}
     assert not missing
 
