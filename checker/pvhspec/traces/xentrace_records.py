@@ -4,7 +4,7 @@ A file is a row of windows, each the next piece of one CPU's ring. Records carry
 is told by the scheduler's records on the same CPU. All CPUs together are put in the order of their
 time stamps, as `xenalyze` does it. Of a file only an index of its windows and one piece of each
 CPU's current windows are in memory. Records are columns of numpy arrays from the file on to whoever
-wants some of them: a loop in Python over each would take thirty times as long.
+wants some of them: a loop in Python over each takes many times as long.
 """
 
 from __future__ import annotations
