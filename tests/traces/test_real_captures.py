@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import random
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pvhspec import _data
 from pvhspec.diagnostics import CODES, PvhError
 from pvhspec.ir.cache import load_spec
 from pvhspec.judge import judge
-from pvhspec.traces import Event, open_trace
+from pvhspec.traces import Event, ObjectTrace, open_trace
 
 CORPUS = _data.traces_dir() / "corpus"
 STUB = sorted((CORPUS / "raw").glob("entry-*-tcg.json"))
@@ -42,6 +44,18 @@ def test_what_capture_wrote_is_kept_as_it_was_written() -> None:
     assert not report.violates
     assert len(report.conforms) > 70
     assert "evtchn.fifo.EVTCHNOP_init_control.success" in report.conforms
+
+
+def test_what_capture_wrote_would_show_a_fault() -> None:
+    """With one answer changed: the release, to one that the header does not name."""
+    spec, _ = load_spec()
+    assert spec is not None
+    with gzip.open(CORPUS / "real" / "linux6.1-dom0-xen4.17.jsonl.gz", "rt") as file:
+        header, *events = map(json.loads, file)
+    asked = next(e for e in events if e.get("nr") == 17 and e["args"][0] == "0x0")
+    asked["ret"] -= 1
+    report = judge(spec, ObjectTrace(header, events))
+    assert list(report.violates) == ["hypercall.version.XENVER_version.success"]
 
 
 @pytest.mark.parametrize("path", STUB, ids=lambda p: p.stem)
