@@ -9,6 +9,7 @@ verdict on what really happened is the judge's alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -142,6 +143,12 @@ class Model:
         for seen in self.binder.bind([event]):
             found += [j.clause for j in self.machine.feed(seen)]
         return tuple(found)
+
+    def fork(self) -> Model:
+        """Another model that is like this one so far, and goes on by itself."""
+        other = copy(self)
+        other.machine = self.machine.fork()
+        return other
 
     def feed(self, seen: Seen) -> Iterator[Any]:
         """Judge an event against the model itself."""

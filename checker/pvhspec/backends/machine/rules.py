@@ -18,7 +18,7 @@ from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.machine.draw import chapter, offered
 from pvhspec.backends.machine.model import Ask, Foretold, Model
 from pvhspec.backends.protocol import Call, Seen, Verdict
-from pvhspec.ir.ir import Const, Expr, Input, Op, Operation, Slot, Spec, Version
+from pvhspec.ir.ir import Const, Expr, Input, Invariant, Op, Operation, Slot
 
 __all__ = ["ModelSystem", "System", "machine_class"]
 
@@ -41,9 +41,9 @@ class System(Protocol):
 class ModelSystem:
     """The model itself as the system: what it foretells must conform."""
 
-    def __init__(self, spec: Spec, version: Version, mode: str, model: Model) -> None:
+    def __init__(self, judge: Machine, model: Model) -> None:
         self._model = model
-        self._judge = Machine(spec, version, mode)
+        self._judge = judge
         self._seq = 0
 
     def call(self, ask: Ask, told: Foretold) -> list[str]:
@@ -76,28 +76,25 @@ class ModelSystem:
 
 
 def machine_class(
-    spec: Spec,
-    version: Version,
-    mode: str,
-    *,
-    width: int,
-    only: str | None,
-    system: Callable[[Model], System],
-    given: dict[str, dict[str, Any]] | None = None,
+    start: Model, *, width: int, only: str | None, system: Callable[[Model], System]
 ) -> type[RuleBasedStateMachine]:
-    """The state machine of a chapter (`only`), or of all."""
+    """The state machine of a chapter (`only`), or of all. Each execution begins as `start` is."""
+    spec = start.spec
     operations = [
-        op for op in offered(spec, version, mode)
+        op for op in offered(spec, start.version, start.mode)
         if op.number is not None and op.modelled and not op.name.endswith(".other")
         and (only is None or chapter(op) == only)
     ]  # fmt: skip
     body: dict[str, Any] = {}
     bundles = {kind: Bundle(name) for kind, (name, _) in _BUNDLES.items()}
 
+    # A recorded trace that does not show everything may end in a state that cannot be.
+    held = [always for always in spec.invariants if _holds(start, always)]
+
     class Base(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.model = Model(spec, version, mode, width=width, given=given)
+            self.model = start.fork()
             self.system = system(self.model)
 
         def make(self, ask: Ask) -> Any:
@@ -113,10 +110,8 @@ def machine_class(
 
         @invariant()
         def what_always_holds(self) -> None:
-            for always in spec.invariants:
-                path = Path(self.model.store, {}, [])
-                holds = path.decide(self.model.compiler.expr(always.body)(path))
-                assert holds, always.clause
+            for always in held:
+                assert _holds(self.model, always), always.clause
 
         def teardown(self) -> None:
             wrong = self.system.finish()
@@ -127,6 +122,11 @@ def machine_class(
     for op in operations:
         body[op.name] = _rule(op, bundles, width)
     return type(f"Spec_{only or 'all'}_{width}", (Base,), body)
+
+
+def _holds(model: Model, always: Invariant) -> bool:
+    path = Path(model.store, {}, [])
+    return bool(path.decide(model.compiler.expr(always.body)(path)))
 
 
 def _start(bundle: Bundle[int], values: tuple[int, ...]) -> Any:
