@@ -116,6 +116,20 @@ def test_an_entry_ends_after_its_last_day(known: list[Known], today: date) -> No
     assert (found.lapsed is not None) == (found.fails and bool(covering))
 
 
+def test_on_its_last_day_it_still_counts() -> None:
+    known = Known("house.door", "why", date(2030, 1, 31))
+    for day, fails in (("2030-01-30", False), ("2030-01-31", False), ("2030-02-01", True)):
+        policy = Policy(baseline=Baseline("", (known,)), today=date.fromisoformat(day))
+        assert policy.deviation("house.door", "t.jsonl").fails is fails, day
+
+
+def test_only_errors_fail_and_the_last_severity_counts() -> None:
+    policy = Policy(severities=(("*", "note"), ("*.door", "error"), ("house.*", "warning")))
+    for clause, level in (("house.door", "warning"), ("shed.door", "error"), ("shed.roof", "note")):
+        found = policy.deviation(clause, "t.jsonl")
+        assert (found.level, found.fails) == (level, level == "error")
+
+
 @given(st.sets(st.sampled_from("abcdef")), st.sets(st.sampled_from("abcdef")), st.integers(0, 7),
        st.integers(0, 100))  # fmt: skip
 def test_what_is_required(applicable: set[str], more: set[str], count: int, percent: int) -> None:

@@ -50,6 +50,24 @@ def test_every_occurrence_is_counted_and_the_first_are_told(
     assert by_clause["BELL_hang.chosen.lowest"]["citations"][0]["anchor"] == "for ( h = 0;"
 
 
+def test_the_timeline_reaches_back_to_what_made_the_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *events = (INPUTS / "conforms.jsonl").read_text().splitlines()
+    ring = json.loads(events[2])
+    at, words = ring["out"][0]
+    ring["out"] = [[at, words[:8] + (881).to_bytes(4, "little").hex()]]
+    trace = tmp_path / "far.jsonl"
+    lines = [header, *events[:2], *[events[3]] * 30, json.dumps(ring)]
+    trace.write_text("\n".join(lines) + "\n")
+    status, found = verdict(capsys, "--spec", str(INPUTS / "bell"), str(trace))
+    assert status == 1
+    (violation,) = found["traces"][0]["violations"]
+    assert violation["clause"] == "house.bells.BELL_ring.success.tone"
+    numbers = [moment["event"] for moment in violation["timeline"]]
+    assert numbers == [1, *range(24, 33)], "the bell was hung by event 1, long before"
+
+
 def test_coverage(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["coverage", "--format", "json", "--spec", str(INPUTS / "bell")]
     made = [str(INPUTS / f"{name}.jsonl") for name in ("conforms", "violates")]
