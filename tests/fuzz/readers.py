@@ -20,6 +20,7 @@ from pvhspec.syntax.parse import parse_manifest, parse_module
 from pvhspec.traces import FORMATS, Trace
 from pvhspec.traces.decode import decode_event
 from pvhspec.traces.encode import encode_event
+from pvhspec.traces.merge import Merge
 from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCB, VMCS, hvmctx
 from tests.traces.trace_dat_files import RUN, trace_dat
 from tests.traces.xentrace_files import some_file, ties
@@ -113,6 +114,23 @@ def _judged(data: bytes) -> None:
         _documented(error.diagnostics)
 
 
+def _joined(data: bytes) -> None:
+    """Merged with what it was before it was damaged, or something like it."""
+    whole = _good_jsonl()[len(data) % len(_good_jsonl())]
+
+    def opened(index: int) -> Trace:
+        return FORMATS["jsonl"].read(io.BufferedReader(io.BytesIO((whole, data)[index])), "t")
+
+    merge = Merge(opened)
+    try:
+        merge.prepare()
+        for position, event in enumerate(merge.events()):
+            if event.seq != position or decode_event(encode_event(event), 0) != event:
+                raise Wrong(f"not of the schema: {event}")
+    except PvhError as error:
+        _documented(error.diagnostics)
+
+
 def _parsed(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     module, errors = parse_module(text, "t.abi")
@@ -190,6 +208,8 @@ def _reader(
     return Target(name, good, _reading(name), share, text, whole)
 
 
+_good_jsonl = _files("real/*.jsonl")
+
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -197,7 +217,7 @@ TARGETS: dict[str, Target] = {
         _reader("kept-steps", _files("raw/xen-*.jsonl"), 5),
         _reader("debugcon", _files("raw/*.debugcon.bin"), 2, text=False, whole=True),
         _reader("hvmctx", _paused, 5),
-        _reader("jsonl", _files("real/*.jsonl")),
+        _reader("jsonl", _good_jsonl),
         _reader("qemu-gdbstub", _files("raw/entry-*.json"), whole=True),
         _reader("singlestep", _files(f"foreign/{SINGLESTEP}.gz")),
         _reader("kvm", _files("foreign/*.ftrace*")),
@@ -207,6 +227,7 @@ TARGETS: dict[str, Target] = {
         _reader("trace-dat", _trace_dats, text=False, whole=True),
         Target("module", _modules, _parsed, 4),
         Target("manifest", _manifests, _manifest, 2),
-        Target("judge", _files("real/*.jsonl"), _judged, 1),
+        Target("judge", _good_jsonl, _judged, 1),
+        Target("merge", _good_jsonl, _joined, 2),
     )
 }
