@@ -8,18 +8,44 @@ layout, comments, names of variables and the place in a file do not count.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, Protocol, TypeVar
 
 from pvhspec.backends.solver.rewrite import decide_gates
 from pvhspec.backends.solver.step import special_observation, special_operation
 from pvhspec.ir import build
-from pvhspec.ir.ir import Clause, Expr, Observation, Operation, Spec, State, Var, Version
+from pvhspec.ir.ir import (
+    Clause,
+    Expr,
+    Observation,
+    Operation,
+    Spec,
+    State,
+    Var,
+    Version,
+)
 from pvhspec.types.types import BitsType, BoolType, EnumType
 
-__all__ = ["Difference", "Part", "Side", "differences", "items_of", "mentioned", "state_clause"]
+__all__ = [
+    "Difference",
+    "Part",
+    "Side",
+    "differences",
+    "items_of",
+    "mentioned",
+    "state_clause",
+    "with_clause",
+]
 
 Item = Operation | Observation
+
+
+class _OfClause(Protocol):
+    @property
+    def clause(self) -> str: ...
+
+
+_P = TypeVar("_P", bound=_OfClause)
 Kind = Literal["added", "removed", "meaning", "prose"]
 
 
@@ -149,6 +175,74 @@ def _updates(item: str, kind: str, updates: Iterable[Any]) -> Iterator[tuple[str
     for u in updates:
         tests = (*u.binders, *u.indices, u.guard, u.value)
         yield u.clause, Part(kind, item, (u.target, len(u.binders)), tests)
+
+
+# ---- one difference by itself ------------------------------------------------------------------
+
+
+def with_clause(a: Side, b: Side, clause: str) -> Side | None:
+    """The first side with one clause as the second has it; None where that is more than a clause:
+    an operation or a state of one side only."""
+    first, second = items_of(a), items_of(b)
+    both = first.keys() & second.keys()
+    for items in (first, second):
+        if any(clause in mentioned(i) for name, i in items.items() if name not in both):
+            return None
+    made = {
+        name: _with(item, second[name], clause) if name in both else item
+        for name, item in first.items()
+    }
+    states = dict(a.spec.states)
+    for state in b.spec.states.values():
+        if state_clause(state) == clause:
+            if state.name not in states:
+                return None
+            states[state.name] = state
+    told = {c: b.spec.clauses[c] for c in (clause,) if c in b.spec.clauses}
+    spec = replace(
+        a.spec,
+        operations=tuple(i for i in made.values() if isinstance(i, Operation)),
+        observations=tuple(i for i in made.values() if isinstance(i, Observation)),
+        states=states,
+        clauses=a.spec.clauses | told,
+    )
+    return Side(b.name, spec, a.where)
+
+
+def _with(item: Item, other: Item, clause: str) -> Item:
+    if isinstance(item, Observation) and isinstance(other, Observation):
+        return replace(
+            item,
+            requires=_merged(item.requires, other.requires, clause),
+            updates=_merged(item.updates, other.updates, clause),
+        )
+    assert isinstance(item, Operation)
+    assert isinstance(other, Operation)
+    whole = other if item.success == clause else item
+    return replace(
+        item,
+        errors=_merged(item.errors, other.errors, clause),
+        choices=_merged(item.choices, other.choices, clause),
+        ensures=_merged(item.ensures, other.ensures, clause),
+        updates=_merged(item.updates, other.updates, clause),
+        always=_merged(item.always, other.always, clause),
+        result=whole.result,
+        slots=whole.slots,
+        struct_size=whole.struct_size,
+        modelled=whole.modelled,
+        disturbs=whole.disturbs,
+    )
+
+
+def _merged(own: tuple[_P, ...], other: tuple[_P, ...], clause: str) -> tuple[_P, ...]:
+    """The first's parts, but those of a clause as the second has them, in their place."""
+    taken = [p for p in other if p.clause == clause]
+    at = next((i for i, p in enumerate(own) if p.clause == clause), None)
+    rest = [p for p in own if p.clause != clause]
+    if at is None:
+        after = {p.clause for p in other[: other.index(taken[0])]} if taken else set()
+        at = max((i + 1 for i, p in enumerate(rest) if p.clause in after), default=0)
+    return (*rest[:at], *taken, *rest[at:])
 
 
 # ---- comparing ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Literal
 
 import z3
 
-from pvhspec.backends.difference.clauses import Difference, Part, Side, differences
+from pvhspec.backends.difference.clauses import Difference, Part, Side, differences, with_clause
 from pvhspec.backends.difference.twins import Apart, Focus, Pair
 from pvhspec.backends.solver.combos import expressions
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
@@ -70,6 +70,8 @@ def _asked(pair: Pair, d: Difference, depth: int, budget: float) -> Callable[[],
 
 
 def _visible(pair: Pair, d: Difference, depth: int, budget: float) -> Told:
+    """A difference is looked for by itself first, so that no other is what a program shows; but
+    what is found has to tell the two sides as they are."""
     if d.kind == "prose":
         return Told(d, "prose")
     unseen = _never(d)
@@ -77,6 +79,16 @@ def _visible(pair: Pair, d: Difference, depth: int, budget: float) -> Told:
         return Told(d, "not visible", why=unseen)
     if d.kind == "meaning" and _equivalent(pair, d):
         return Told(d, "equivalent")
+    alone = with_clause(pair.a, pair.b, d.clause)
+    if alone is not None:
+        by_itself = _searched(Pair(pair.a, alone), d, depth, budget / 2)
+        real = None if by_itself.apart is None else pair.checked(by_itself.apart)
+        if real is not None:
+            return Told(d, "apart", real)
+    return _searched(pair, d, depth, budget / 2)
+
+
+def _searched(pair: Pair, d: Difference, depth: int, budget: float) -> Told:
     why = "nothing that a program does shows it"
     foci = [(f, least, back) for f, least in _foci(pair, d) for back in _ways_round(d, f)]
     sided: Apart | None = None

@@ -165,6 +165,25 @@ class Pair:
             return found or ""
         return self._confirmed(found, items)
 
+    def checked(self, found: Apart) -> Apart | None:
+        """What was found of other sides, of these; None if they do not answer so."""
+        items = self.partner(found.last)
+        if items is None:
+            return None
+        one = self._against(self.a, self.first, items[0], found.first)
+        two = self._against(self.b, self.second, items[1], found.second)
+        denied = self._against(self.b, self.second, items[1], found.first)
+        back = self._against(self.a, self.first, items[0], found.second)
+        shown = found.second if found.by_second else found.first
+        if isinstance(items[0], Operation):
+            fits = not one and not two and (bool(back) if found.by_second else bool(denied))
+            return replace(found, both=bool(denied and back)) if fits else None
+        own, other = (self.b, self.a) if found.by_second else (self.a, self.b)
+        mine, theirs = (items[1], items[0]) if found.by_second else (items[0], items[1])
+        table, others = (self.second, self.first) if found.by_second else (self.first, self.second)
+        fits = not self._against(own, table, mine, shown)
+        return found if fits and self._against(other, others, theirs, shown) else None
+
     # ---- the interpreter's word ----------------------------------------------------------------
 
     def _confirmed(self, found: Execution, items: tuple[Item, Item, Item]) -> Apart | str:
