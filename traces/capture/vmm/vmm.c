@@ -6,9 +6,6 @@
  *   vcpus N                         vCPU 0 starts as below, the others wait to be started
  *   reg NAME VALUE                  a register of vCPU 0; others are 0
  *   seg NAME SEL BASE LIMIT ATTR    ATTR packed as in struct vcpu_hvm_x86_32
- *   cpuid LEAF EAX EBX ECX EDX      an answer beside those of KVM
- *   xen MSR                         KVM's Xen ABI, with this MSR for the hypercall page
- *   answer NR ARGUMENT VALUE        what a hypercall that KVM leaves to us returns; else -ENOSYS
  *
  * What the guest writes to port 0x402 is appended to the file guest.out; a word written to port
  * 0xf4 ends it all. STATE is written: the registers of vCPU 0 as KVM has them before its first
@@ -35,15 +32,12 @@ typedef uint64_t u64;
 
 #define MAX_RAM 4
 #define MAX_VCPUS 16
-#define MAX_ANSWERS 64
 #define MAX_LEAVES 256
 #define PORT_DEBUG 0x402
 #define PORT_EXIT 0xf4
 
 static struct { u64 gpa, size; u8 *at; } ram[MAX_RAM];
-static struct { u64 nr, argument, value; } answers[MAX_ANSWERS];
-static struct kvm_cpuid_entry2 leaves[MAX_LEAVES];
-static u32 rams, answer_count, leaf_count, vcpus = 1, xen_msr;
+static u32 rams, vcpus = 1;
 static int kvm, vm, vcpu_fds[MAX_VCPUS], out;
 static size_t run_size;
 static struct kvm_regs regs;
@@ -169,7 +163,7 @@ static int load(u64 gpa, u64 offset, u64 length, const char *path)
 static int understood(const char *line)
 {
     char name[16], path[256];
-    long long a, b, c, d, e;
+    long long a, b, c, d;
     if (sscanf(line, "ram %lli %lli", &a, &b) == 2)
         return add_ram(a, b);
     if (sscanf(line, "load %lli %lli %lli %255s", &a, &b, &c, path) == 4)
@@ -180,21 +174,6 @@ static int understood(const char *line)
         return set_register(name, a);
     if (sscanf(line, "seg %15s %lli %lli %lli %lli", name, &a, &b, &c, &d) == 5)
         return set_segment(name, a, b, c, d);
-    if (sscanf(line, "cpuid %lli %lli %lli %lli %lli", &a, &b, &c, &d, &e) == 5 &&
-        leaf_count < MAX_LEAVES) {
-        leaves[leaf_count++] = (struct kvm_cpuid_entry2){
-            .function = a, .eax = b, .ebx = c, .ecx = d, .edx = e,
-        };
-        return 1;
-    }
-    if (sscanf(line, "xen %lli", &a) == 1)
-        return (xen_msr = a) != 0;
-    if (sscanf(line, "answer %lli %lli %lli", &a, &b, &c) == 3 && answer_count < MAX_ANSWERS) {
-        answers[answer_count].nr = a;
-        answers[answer_count].argument = b;
-        answers[answer_count++].value = c;
-        return 1;
-    }
     return 0;
 }
 
@@ -214,20 +193,11 @@ static void read_description(void)
 static void set_cpuid(int vcpu, u32 id)
 {
     static struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 entries[MAX_LEAVES]; } table;
-    u32 count = 0;
     table.head.nent = MAX_LEAVES;
     need(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &table), "KVM_GET_SUPPORTED_CPUID");
-    for (u32 i = 0; i < table.head.nent; i++) {
-        struct kvm_cpuid_entry2 *entry = &table.head.entries[i];
-        if (leaf_count && entry->function >> 24 == 0x40)
-            continue; /* KVM's own leaves give way to those asked for */
-        if (entry->function == 1)
-            entry->ebx = (entry->ebx & 0xffffff) | id << 24;
-        table.head.entries[count++] = *entry;
-    }
-    for (u32 i = 0; i < leaf_count && count < MAX_LEAVES; i++)
-        table.head.entries[count++] = leaves[i];
-    table.head.nent = count;
+    for (u32 i = 0; i < table.head.nent; i++)
+        if (table.entries[i].function == 1)
+            table.entries[i].ebx = (table.entries[i].ebx & 0xffffff) | id << 24;
     need(ioctl(vcpu, KVM_SET_CPUID2, &table), "KVM_SET_CPUID2");
 }
 
@@ -245,17 +215,6 @@ static void build(void)
             .userspace_addr = (u64)ram[i].at,
         };
         need(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
-    }
-    if (xen_msr) {
-        struct kvm_xen_hvm_config config = {
-            .flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, .msr = xen_msr,
-        };
-        if (!(ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_XEN_HVM) &
-              KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL)) {
-            errno = 0;
-            stop(3, "this KVM has no Xen ABI (KVM_CAP_XEN_HVM)");
-        }
-        need(ioctl(vm, KVM_XEN_HVM_CONFIG, &config), "KVM_XEN_HVM_CONFIG");
     }
     run_size = need(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
     for (u32 i = 0; i < vcpus; i++) {
@@ -294,15 +253,6 @@ static void do_io(struct kvm_run *run)
         stop(0, "reset");
 }
 
-static void do_hypercall(struct kvm_run *run)
-{
-    run->xen.u.hcall.result = -38; /* -ENOSYS */
-    for (u32 i = 0; i < answer_count; i++)
-        if (answers[i].nr == run->xen.u.hcall.input &&
-            answers[i].argument == run->xen.u.hcall.params[0])
-            run->xen.u.hcall.result = answers[i].value;
-}
-
 static void *drive(void *argument)
 {
     int vcpu = vcpu_fds[(size_t)argument];
@@ -319,7 +269,6 @@ static void *drive(void *argument)
             if (!run->mmio.is_write)
                 memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
             break;
-        case KVM_EXIT_XEN: do_hypercall(run); break;
         case KVM_EXIT_INTR: break;
         case KVM_EXIT_SHUTDOWN: stop(0, "triple fault");
         case KVM_EXIT_HLT: stop(0, "halt");
