@@ -115,11 +115,11 @@ def _judged(data: bytes) -> None:
 
 
 def _joined(data: bytes) -> None:
-    """Merged with what it was before it was damaged, or something like it."""
-    whole = _good_jsonl()[len(data) % len(_good_jsonl())]
+    """Merged with what is left of it after more damage."""
+    less = data.replace(b"a0 0x1", b"a0 0x2").replace(b"ret 0x0", b"ret 0x1")
 
     def opened(index: int) -> Trace:
-        return FORMATS["jsonl"].read(io.BufferedReader(io.BytesIO((whole, data)[index])), "t")
+        return FORMATS["qemu-trace"].read(io.BufferedReader(io.BytesIO((less, data)[index])), "t")
 
     merge = Merge(opened)
     try:
@@ -208,8 +208,6 @@ def _reader(
     return Target(name, good, _reading(name), share, text, whole)
 
 
-_good_jsonl = _files("real/*.jsonl")
-
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -217,7 +215,7 @@ TARGETS: dict[str, Target] = {
         _reader("kept-steps", _files("raw/xen-*.jsonl"), 5),
         _reader("debugcon", _files("raw/*.debugcon.bin"), 2, text=False, whole=True),
         _reader("hvmctx", _paused, 5),
-        _reader("jsonl", _good_jsonl),
+        _reader("jsonl", _files("real/*.jsonl")),
         _reader("qemu-gdbstub", _files("raw/entry-*.json"), whole=True),
         _reader("singlestep", _files(f"foreign/{SINGLESTEP}.gz")),
         _reader("kvm", _files("foreign/*.ftrace*")),
@@ -227,7 +225,7 @@ TARGETS: dict[str, Target] = {
         _reader("trace-dat", _trace_dats, text=False, whole=True),
         Target("module", _modules, _parsed, 4),
         Target("manifest", _manifests, _manifest, 2),
-        Target("judge", _good_jsonl, _judged, 1),
-        Target("merge", _good_jsonl, _joined, 2),
+        Target("judge", _files("real/*.jsonl"), _judged, 1),
+        Target("merge", _files("foreign/*.qtrace"), _joined, 2),
     )
 }
