@@ -21,12 +21,19 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "prove",
         "what always holds",
         "Proves that invariants hold at boot\nand are kept by every operation, every event and "
-        "every change from outside, in every release\nand mode. Status 1 if one is refuted or "
-        "not decided.",
+        "every change from outside, in every release\nand mode. One that is broken is told by the "
+        "shortest calls from boot that break it. Status 1 if\none is refuted or not decided.",
         "pvhspec prove\npvhspec prove symmetric --no-cache",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="invariants (default: all)")
     parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--from-boot",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="time to find the calls from boot that break one (default: 60)",
+    )
     add_asking(parser, 10.0)
 
 
@@ -40,13 +47,14 @@ def run(args: argparse.Namespace) -> int:
         if name not in known:
             raise PvhError(no_such_clause(name, spec))
     from pvhspec.backends.solver.prove import prove
-    from pvhspec.backends.solver.tell import proof_as_json, tell_proof
+    from pvhspec.backends.solver.tell_proofs import proof_as_json, tell_proof
 
     start = time.monotonic()
     proofs = prove(
         spec,
         args.names,
         budget=args.budget,
+        from_boot=args.from_boot,
         jobs=args.jobs,
         cache=not args.no_cache,
         done=progress("steps"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,18 +45,25 @@ class _Late(Exception):
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raise _Late if it takes longer."""
+    """Raise _Late if it takes longer, and again until somebody hears it: what is raised while an
+    object is cleared away is lost."""
 
     def late(_signal: int, _frame: FrameType | None) -> None:
         raise _Late
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    def unheard(lost: sys.UnraisableHookArgs) -> None:
+        if not isinstance(lost.exc_value, _Late):
+            sys.__unraisablehook__(lost)
+
+    before, hook = signal.signal(signal.SIGALRM, late), sys.unraisablehook
+    sys.unraisablehook = unheard
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01), 0.5)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = hook
 
 
 class Court:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def found(spec: Spec, operation: str, kind: str) -> list[Finding]:
-    return [f for f in complete(spec, [operation], cache=False) if f.kind == kind]
+    return [f for f in complete(spec, [operation], budget=300.0, cache=False) if f.kind == kind]
 
 
 def test_the_operations_on_channels_have_no_hole() -> None:
@@ -31,6 +31,23 @@ def test_a_missing_error_is_a_gap() -> None:
     assert "nothing is free to choose" in gap.what
     assert any("EVTCHNOP_alloc_unbound(dom =" in line for line in gap.lines)
     assert any("max_evtchn_port" in line or "channel[" in line for line in gap.lines)
+
+
+def test_a_missing_error_lets_an_argument_out_of_its_type() -> None:
+    spec = edited("evtchn.bind", "when virq >= 24", "when virq >= 32")
+    (wild,) = found(spec, "EVTCHNOP_bind_virq", "out of range")
+    assert wild.subject == "evtchn.bind.EVTCHNOP_bind_virq.success.channel"
+    assert "beyond a type's bound" in wild.what
+    (call,) = [line for line in wild.lines if "EVTCHNOP_bind_virq(virq = " in line]
+    assert "-> 0, port = 1" in call
+
+
+def test_a_field_of_the_wrong_width() -> None:
+    spec = edited("evtchn.op", "4 port : u32 }", "4 port : u16 }")
+    wrong = [
+        f for f in found(spec, "EVTCHNOP_bind_ipi", "struct") if f.subject == "evtchn_bind_ipi"
+    ]
+    assert wrong
 
 
 def test_an_error_that_always_comes_after_another() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pvhspec.backends.solver.prove import Proof, prove
-from pvhspec.backends.solver.tell import tell_proof
+from pvhspec.backends.solver.tell_proofs import tell_proof
 from pvhspec.ir.ir import Spec
 from tests.backends.solver.edited import edited, real_spec
 
@@ -13,6 +13,13 @@ from tests.backends.solver.edited import edited, real_spec
 def only(spec: Spec, name: str) -> Proof:
     (proof,) = prove(spec, [name], cache=False)
     return proof
+
+
+def refuted(spec: Spec, name: str) -> str:
+    """What is told of an invariant that an execution from boot breaks."""
+    (proof,) = prove(spec, [name], from_boot=240.0, cache=False)
+    assert proof.status == "refuted"
+    return "\n".join(tell_proof(spec, proof))
 
 
 def test_every_invariant_is_proved() -> None:
@@ -69,13 +76,43 @@ def test_every_invariant_is_proved() -> None:
 def test_an_edit_is_refuted(module: str, old: str, new: str, invariant: str, step: str) -> None:
     spec = edited(module, old, new)
     proof = only(spec, invariant)
-    assert proof.status == "refuted"
+    assert proof.status == "open"  # nobody looked for a way there from boot
     assert {s.what for s in proof.steps if s.outcome.status == "refuted"} == {step}
     text = "\n".join(tell_proof(spec, proof))
     assert f"{step}(" in text
     assert "before" in text
     assert "after" in text
     assert "so it fails for" in text
+
+
+@pytest.mark.slow
+def test_an_effect_dropped_on_one_side_of_a_bind() -> None:
+    spec = edited(
+        "evtchn.bind",
+        "channel[peer, remote_port] := interdomain(caller, chosen)",
+        "notify[peer, remote_port] := 0",
+    )
+    assert refuted(spec, "symmetric").split("\n")[1:8] == [
+        "  from boot, on 4.14, pvh_dom0:",
+        "     1. domain 0: EVTCHNOP_alloc_unbound(dom = 0, remote_dom = 0) -> 0, port = 1",
+        "     2. domain 0: EVTCHNOP_bind_interdomain(remote_dom = 0, remote_port = 1) -> 0, "
+        "local_port = 2",
+        "     then channel[0, 1] = unbound(0)",
+        "     then channel[0, 2] = interdomain(0, 1)",
+        "     so it fails for d = 0, p = 2",
+        "  EVTCHNOP_bind_interdomain breaks it (4.4 to 4.22, every mode but pvh_boot):",
+    ]
+
+
+@pytest.mark.slow
+def test_a_missing_error() -> None:
+    spec = edited(
+        "evtchn.bind", "when virq_bound(caller, vcpu, q)", "when virq_bound(caller, 1, 9)"
+    )
+    text = refuted(spec, "one_port_per_virq")
+    assert text.count("domain 0: EVTCHNOP_bind_virq(virq = ") >= 2
+    assert "     2. domain 0: EVTCHNOP_bind_virq" in text
+    assert "     3." not in text
 
 
 def test_the_story_has_only_cells_that_matter() -> None:

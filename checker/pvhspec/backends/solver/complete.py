@@ -12,17 +12,17 @@ import z3
 
 from pvhspec.backends.solver.combos import Combo, alike, combos, expressions, shown_combos
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
-from pvhspec.backends.solver.obligation import Search, cells_of
+from pvhspec.backends.solver.obligation import Cells, Search, cells_of
 from pvhspec.backends.solver.parallel import Job, run_all
-from pvhspec.backends.solver.replay import Stuck
+from pvhspec.backends.solver.replay import Stuck, succeeds
 from pvhspec.backends.solver.rewrite import decide_gates, gates_in, solve_equalities, walk
-from pvhspec.backends.solver.sorts import Term
+from pvhspec.backends.solver.sorts import Term, bound, in_range
 from pvhspec.backends.solver.step import Call, call, special_operation
 from pvhspec.backends.solver.structs import struct_gaps
 from pvhspec.backends.solver.tell import call_shown, cell_shown
 from pvhspec.backends.solver.views import AnyState
-from pvhspec.ir.ir import Error, Input, Operation, Quant, Spec, Update, Var
-from pvhspec.types.types import BOOL, BitsType
+from pvhspec.ir.ir import Error, Expr, Input, Make, Op, Operation, Quant, Spec, Update, Var
+from pvhspec.types.types import BOOL, BitsType, EnumType, Type
 
 __all__ = ["Finding", "complete"]
 
@@ -146,6 +146,7 @@ def _of_operation(spec: Spec, op: Operation, every: tuple[Combo, ...], budget: f
             for found in (
                 *_gaps(spec, op, special, group[0], place, budget),
                 *_contradictions(spec, special, group[0], place, budget),
+                *_outside(spec, op, special, group[0], place, budget),
             ):
                 findings.setdefault((found.kind, found.subject), found)
         except Unsupported as why:
@@ -261,3 +262,65 @@ def _written(ground: Ground, update: Update, frame: Frame) -> tuple[Term, list[T
     inner = frame.inside(new) if new else frame
     index = [ground.expr(i, inner) for i in update.indices]
     return ground.expr(update.guard, inner), index, ground.expr(update.value, inner)
+
+
+def _outside(
+    spec: Spec, op: Operation, special: Operation, where: Combo, place: str, budget: float
+) -> Iterator[Finding]:
+    """A call that succeeds, and by its arguments writes a cell that does not exist, or what is no
+    value of one. What is computed from the state is left to invariants."""
+    told: set[str] = set()
+    for update in special.updates:
+        state = spec.states.get(update.target)
+        if state is None or update.clause in told:
+            continue
+        kinds = [*(v.type for v in state.indices), state.type]
+        nodes = (*update.indices, update.value)
+        given = [_given(n, k) for n, k in zip(nodes, kinds, strict=True)]
+        if not any(given):
+            continue
+        asked = _Asked(spec, special, where)
+        ground, made = asked.ground, asked.call
+        guard, index, value = _written(ground, update, made.frame)
+        within = [
+            in_range(ground.sorts, kind, term)
+            for arg, kind, term in zip(given, kinds, [*index, value], strict=True)
+            if arg
+        ]
+        ground.constraints += [made.effects, made.allowed, made.code == 0, guard]
+        ground.constraints.append(z3.Not(z3.And(*within)))
+        answer, model = Search(ground, budget).run([])
+        if answer is None:
+            yield Finding("open", update.clause, f"not decided in {budget:g} s")
+        if not answer:
+            continue
+        told.add(update.clause)
+        inputs = {n: _plain(model, x) for n, x in made.frame.inputs.items()}
+        cells = cells_of(ground, asked.view, model)
+        lines = [cell_shown(spec, *c) for c in _needed(spec, op, where, inputs, cells)]
+        lines.append(call_shown(spec, op, inputs, 0))
+        at = ", ".join(str(_plain(model, i)) for i in index)
+        what = f"it writes {update.target}[{at}], which is beyond a type's bound ({place})"
+        yield Finding("out of range", update.clause, what, tuple(lines))
+
+
+def _given(node: Expr, kind: Type) -> bool:
+    """Whether it is an argument as the caller gives it, or holds one, of a type with a bound."""
+    if isinstance(node, Make) and isinstance(kind, EnumType):
+        payload = kind.variants[node.variant].payload
+        return any(_given(a, k) for a, (_, k) in zip(node.args, payload, strict=True))
+    while isinstance(node, Op) and node.op == "resize":
+        node = node.args[0]
+    return isinstance(node, Input) and bound(kind) is not None
+
+
+def _needed(
+    spec: Spec, op: Operation, where: Combo, inputs: dict[str, Any], cells: Cells
+) -> list[tuple[str, tuple[Any, ...], Any]]:
+    """The cells without which the interpreter does not let the call succeed."""
+    left = list(cells)
+    for cell in cells:
+        fewer = [c for c in left if c is not cell]
+        if succeeds(spec, op, inputs, fewer, where):
+            left = fewer
+    return left

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pvhspec.backends.solver.combos import Combo, alike, combos
+from pvhspec.backends.solver.from_boot import Story, story
 from pvhspec.backends.solver.obligation import Outcome, at_boot, by_call, by_drift, by_event
 from pvhspec.backends.solver.parallel import Job, run_all
 from pvhspec.backends.solver.replay import Trial
 from pvhspec.backends.solver.rewrite import decide_gates, gates_in, solve_equalities, walk
+from pvhspec.backends.solver.search import rank
 from pvhspec.backends.solver.step import special_observation, special_operation
 from pvhspec.ir.ir import Cell, Expr, Invariant, Observation, Operation, Spec
 
@@ -44,15 +46,21 @@ class Proof:
     untouched: int = 0
     trusted: tuple[str, ...] = ()
     hangs_on: tuple[str, ...] = ()
+    story: Story | str = ""
+
+    @property
+    def inductive(self) -> bool:
+        """Whether every step keeps it, as far as was decided."""
+        return all(s.outcome.status != "refuted" for s in self.steps)
 
     @property
     def status(self) -> str:
-        """`proved`, `refuted`, or `open` where some step was not decided."""
-        found = {s.outcome.status for s in self.steps}
-        for status in ("refuted", "open"):
-            if status in found:
-                return status
-        return "open" if self.hangs_on else "proved"
+        """`proved`, `refuted` by an execution from boot, or `open`: a step was not decided, or
+        breaks it in a state that no execution was found to reach."""
+        if isinstance(self.story, Story):
+            return "refuted"
+        known = all(s.outcome.status == "proved" for s in self.steps)
+        return "proved" if known and not self.hangs_on else "open"
 
 
 def prove(
@@ -60,11 +68,15 @@ def prove(
     names: Iterable[str] = (),
     *,
     budget: float = 10.0,
+    from_boot: float = 0.0,
     jobs: int | None = None,
     cache: bool = True,
     done: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> list[Proof]:
-    """Prove the invariants named (all, if none is), by induction over every step."""
+    """Prove the invariants named (all, if none is), by induction over every step.
+
+    `budget` is for each step; `from_boot` for the way from boot to where one is broken.
+    """
     every = combos(spec)
     chosen = [i for i in spec.invariants if not names or i.name in names or i.clause in names]
     work: list[tuple[Proof, Job]] = []
@@ -79,8 +91,21 @@ def prove(
         proof.steps.append(
             Step(job.what, job.operation, job.group, outcome, with_, cached, seconds)
         )
+    for proof in proofs:
+        if from_boot and not proof.inductive:
+            proof.story = story(spec, proof.invariant, _guilty(spec, proof), from_boot)
     _rest_on(proofs, spec)
     return proofs
+
+
+def _guilty(spec: Spec, proof: Proof) -> Iterator[tuple[str, Combo]]:
+    """The steps that break an invariant, each in a release and mode where it does."""
+    blocks = {b.id for b in spec.observations}
+    for step in proof.steps:
+        if step.outcome.status == "refuted":
+            what = step.what if step.what in blocks else ""
+            name = what if step.operation is None else step.operation.id
+            yield name, min(step.group, key=rank)
 
 
 def first_refuted(spec: Spec, touched: Touched, budget: float, end: float) -> str:
@@ -102,7 +127,7 @@ def first_refuted(spec: Spec, touched: Touched, budget: float, end: float) -> st
 
 def _rest_on(proofs: list[Proof], spec: Spec) -> None:
     """A proof that used another invariant is worth as much as that one's."""
-    failed = {p.invariant.name for p in proofs if p.status == "refuted"}
+    failed = {p.invariant.name for p in proofs if not p.inductive}
     changed = True
     while changed:
         changed = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from pvhspec.backends.solver.rewrite import substitute
 from pvhspec.ir.ir import Const, Expr, Operation, Quant, Spec, Version
 from pvhspec.types.types import BoolType
 
-__all__ = ["Stuck", "Trial", "holds", "seen_call", "settle"]
+__all__ = ["Stuck", "Trial", "holds", "seen_call", "settle", "succeeds"]
 
 
 def seen_call(spec: Spec, op: Operation, inputs: dict[str, Any], code: int, seq: int = 0) -> Seen:
@@ -50,6 +51,16 @@ def holds(spec: Spec, store: Store, node: Expr, version: Version, mode: str) -> 
     found = explore(store, {}, lambda p: p.decide(test(p)))
     answers = {answer for _, answer in found.ways}
     return answers.pop() if len(answers) == 1 and not found.overflow else None
+
+
+def succeeds(
+    spec: Spec, op: Operation, inputs: dict[str, Any], cells: Iterable[Any], where: Combo
+) -> bool:
+    """Whether the interpreter lets a call succeed in a state."""
+    machine = Machine(spec, *where)
+    settle(spec, machine, tuple(cells))
+    told = machine.feed(seen_call(spec, op, inputs, 0))
+    return not any(j.verdict is Verdict.VIOLATES for j in told)
 
 
 @dataclass(frozen=True, slots=True)
