@@ -158,6 +158,18 @@ def test_a_browser_shows_the_violation_above_the_fold(tmp_path: Path, dark: bool
 
 @needs_chromium
 @pytest.mark.slow
+def test_a_page_that_is_not_right_is_noticed(tmp_path: Path) -> None:
+    good = page(tmp_path, *FAILS)
+    text = good.read_text().replace("</h1>", "</h1><script>nothing()</script>")
+    good.write_text(text.replace("<main>\n", '<main><p style="height: 900px; width: 2000px">'))
+    measured, complaints = opened(good, 1280, False)
+    assert any("nothing is not defined" in line for line in complaints)
+    assert measured["clause"] > measured["fold"]
+    assert measured["wide"] > 0
+
+
+@needs_chromium
+@pytest.mark.slow
 def test_on_a_narrow_screen_nothing_is_cut(tmp_path: Path) -> None:
     measured, complaints = opened(page(tmp_path, *FAILS), 500, False)
     assert complaints == []
