@@ -147,6 +147,7 @@ def test_what_does_not_happen_again_is_not_shrunk() -> None:
         ["--programs", "0"],
         ["--budget", "5", "--program", "evtchn"],
         ["--seed", "1", "--target", "qemu-pvh"],
+        ["--races", "--against", "4.14"],
         ["--seed", "1", "--format", "json"],
         ["--seed", "1", "--authority", "documented"],
     ],

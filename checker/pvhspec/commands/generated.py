@@ -94,6 +94,8 @@ def _possible(args: argparse.Namespace) -> None:
 
     if args.target != "xen":
         refuse("programs are generated for Xen only", "leave out --target")
+    if args.races and args.against is not None:
+        refuse("what races differs from run to run on one build, too", "leave out --races")
     if args.program:
         refuse("a program is given, and programs are to be generated", "leave out one of them")
     gate = {
