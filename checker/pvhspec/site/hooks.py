@@ -16,8 +16,12 @@ from pvhspec.site.pages import Book, reference
 from pvhspec.traces import open_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+
+    from pvhspec.ir.ir import Spec
 
 __all__ = ["borrowed", "on_files", "shown_by"]
 
@@ -36,6 +40,10 @@ PAGES = {
     "contributing.md": ("CONTRIBUTING.md", ""),
     "changelog.md": ("CHANGELOG.md", ""),
 }
+#: Captures of what really ran; of the probe, one release and width, for the others show the same.
+_CORPUS = ("real/*.jsonl*", "probe/xen-4.17-*-64.jsonl*")
+#: Pygments' styles, for a light and a dark page.
+_STYLES = {"light": "default", "dark": "github-dark"}
 _LINK = re.compile(r"\[([^\]\n]+)\]\(([^)\s]+)\)")
 
 
@@ -46,16 +54,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
     made = {f"reference/{name}": text for name, text in reference(_book()).items()}
     made |= {name: borrowed(*where) for name, where in PAGES.items()}
-    made["colours.css"] = _colours(HtmlFormatter)
+    for mode, style in _STYLES.items():
+        colours: Any = HtmlFormatter(style=style)
+        made[f"colours-{mode}.css"] = colours.get_style_defs(".codehilite")
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
-
-
-def _colours(formatter: Any) -> str:
-    light = formatter(style="default").get_style_defs(".codehilite")
-    dark = formatter(style="github-dark").get_style_defs('[data-bs-theme="dark"] .codehilite')
-    return f"{light}\n{dark}\n.codehilite pre {{ line-height: 1.35 }}\n"
 
 
 def _book() -> Book:
@@ -63,15 +67,15 @@ def _book() -> Book:
     sources, _ = load_sources()
     if spec is None or sources is None:
         raise SystemExit("\n".join(e.headline() for e in errors))
-    return Book(spec, sources, shown_by(ROOT / "traces" / "corpus" / "real"))
+    corpus = ROOT / "traces" / "corpus"
+    traces = [path for pattern in _CORPUS for path in sorted(corpus.glob(pattern))]
+    return Book(spec, sources, shown_by(spec, traces))
 
 
-def shown_by(folder: Path) -> dict[str, list[str]]:
-    """Names of the traces in a folder that decide each clause."""
-    spec, _ = load_spec()
-    assert spec is not None
+def shown_by(spec: Spec, traces: Iterable[Path]) -> dict[str, list[str]]:
+    """Names of the traces that decide each clause."""
     found: dict[str, list[str]] = {}
-    for path in sorted(folder.glob("*.jsonl*")):
+    for path in traces:
         trace = open_trace(str(path))
         try:
             for clause in judge(spec, trace).seen:
