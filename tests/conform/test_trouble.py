@@ -176,27 +176,32 @@ def test_a_qemu_that_is_killed_costs_one_boot(capsys: pytest.CaptureFixture[str]
     assert nobody_is_left()
 
 
-def test_a_hang_is_a_finding_with_the_console_and_the_run_goes_on(
-    capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path
-) -> None:
-    def hanging(*args: Any) -> Generated:
+CRASHED = steps.Hypercall(29, (2, steps.Buf(0)), (steps.Buffer(b"\x03\0\0\0"),))  # by itself
+
+
+@pytest.mark.parametrize("how, last", [("hang", steps.Hang()), ("crash", CRASHED)])
+def test_a_hang_or_a_crash_is_a_finding_with_the_console_and_the_run_goes_on(
+    how: str, last: steps.Step, capsys: pytest.CaptureFixture[str], monkeypatch: Any,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    def ending(*args: Any) -> Generated:
         made = generate(*args)
         if made.plan.number:
             return made
-        return replace(made, program=Program((*made.program.steps[:9], steps.Hang())))
+        return replace(made, program=Program((*made.program.steps[:9], last)))
 
-    monkeypatch.setattr(generated, "generate", hanging)
+    monkeypatch.setattr(generated, "generate", ending)
     monkeypatch.setattr(generated, "_PATIENCE", 12.0)
     monkeypatch.setattr(generated, "_SHRINK_MOST", 0)
-    options = Options(
-        "4.17", budget=600, seed=2, calls=100, programs=2, parallel=1, out=tmp_path / "out"
-    )
+    out = tmp_path / "out"
+    options = Options("4.17", budget=600, seed=2, calls=100, programs=2, parallel=1, out=out)
     assert run_generated(right(), options, Paint(False)) == 1
     said = capsys.readouterr().out
-    assert "Xen did not survive hang" in said
+    assert f"Xen did not survive {how}" in said
     assert "  | (XEN) " in said
     assert "in 2 boots" in said
-    assert len(list((tmp_path / "out").glob("hang-64.prog"))) == 1
+    assert (out / f"{how}-64.prog").exists()
+    assert "(XEN)" in (out / f"{how}-64.console.txt").read_text()
     assert nobody_is_left()
 
 
@@ -249,17 +254,3 @@ def test_without_any_of_its_steps_a_shrunk_program_shows_nothing(
     assert shows(all_)
     for at in range(len(all_)):
         assert not shows((*all_[:at], *all_[at + 1 :])), at
-
-
-def test_a_crash_of_xen_is_a_finding_with_the_console(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
-) -> None:
-    image = faulty("evtchn_reset", "branch", "evtchn_reset+0x1a0 ", tmp_path / "xen")
-    monkeypatch.setattr(generated, "_SHRINK_MOST", 0)
-    options = Options(str(image), budget=600, seed=2, calls=300, programs=2, out=tmp_path / "out")
-    assert run_generated(right(), options, Paint(False)) == 1
-    said = capsys.readouterr().out
-    assert "Xen did not survive crash" in said
-    assert "  | (XEN) " in said
-    assert "in 2 boots" in said
-    assert nobody_is_left()
