@@ -78,6 +78,13 @@ def test_a_session(house: Path) -> None:
         )
         assert editor.at("definition", bell, BELL, "bell|.") == []
 
+        manifest = house / "pvh.abi"
+        found = editor.at("definition", manifest, manifest.read_text(), "  core.d|oor")
+        assert found[0]["uri"] == door.as_uri()
+        used = editor.at("references", manifest, manifest.read_text(), "source x|en",
+                         context={"includeDeclaration": True})  # fmt: skip
+        assert {place["uri"] for place in used} >= {bell.as_uri(), manifest.as_uri()}
+
         # Hover: the text, the prose, the authority and the citation.
         said = editor.at("hover", bell, BELL, "not may|_open")["contents"]["value"]
         assert "predicate may_open(d : DomId, p : Port)" in said

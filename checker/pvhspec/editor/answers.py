@@ -28,21 +28,7 @@ Decl = ast.Item | ast.Variant
 
 def definitions(project: Project, here: Occurrence) -> list[tuple[str, ast.Span]]:
     """Where what is named here is declared."""
-    whole = project.whole
-    if whole is None:
-        return []
-    target = here.target
-    if target.kind == "module":
-        return [(m.path, m.name.span) for m in whole.sources.modules if m.name.text == target.name]
-    manifest = whole.sources.manifest
-    if target.kind in ("mode", "source"):
-        return [
-            (manifest.path, item.name.span)
-            for item in manifest.items
-            if isinstance(item, ast.ModeDecl | ast.GroupDecl | ast.SourceDecl)
-            and item.name.text == target.name
-        ]
-    return [(path, each.span) for path, each in project.all_of(target) if each.defines]
+    return [(path, each.span) for path, each in project.all_of(here.target) if each.defines]
 
 
 def hover(project: Project, here: Occurrence) -> str:
@@ -196,7 +182,7 @@ def _locals(project: Project, module: ast.Module, line: int) -> list[Entry]:
         return []
     item = around[-1]
     found: dict[str, Entry] = {}
-    for each in project.occurrences(module):
+    for each in project.occurrences(module.path):
         inside = item.span.line <= each.span.line <= item.span.end_line
         if inside and each.target.kind in ("local", "field"):
             found.setdefault(each.target.name, Entry(each.target.name, "local", "here"))

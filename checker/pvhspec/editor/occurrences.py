@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pvhspec.names.symbols import Symbols
 from pvhspec.syntax import ast
 
-__all__ = ["Occurrence", "Target", "occurrences"]
+__all__ = ["Occurrence", "Target", "field_names", "in_manifest", "occurrences"]
 
 
 class Target(NamedTuple):
@@ -45,6 +45,24 @@ def occurrences(module: ast.Module, symbols: Symbols) -> list[Occurrence]:
     """All of a module, in the order of the text."""
     found = list(_Walk(module, symbols).module())
     return sorted(found, key=lambda o: (o.span.line, o.span.column))
+
+
+def in_manifest(manifest: ast.Manifest) -> list[Occurrence]:
+    """All of the manifest: it declares modes, groups and sources, and lists the modules."""
+    found: list[Occurrence] = []
+    for item in manifest.items:
+        match item:
+            case ast.ModeDecl(name=name) | ast.GroupDecl(name=name):
+                found.append(Occurrence(name.span, Target("mode", "", name.text), True))
+            case ast.SourceDecl(name=name):
+                found.append(Occurrence(name.span, Target("source", "", name.text), True))
+            case ast.ModulesDecl(names=names):
+                found += [Occurrence(n.span, Target("module", "", n.text), False) for n in names]
+            case _:
+                pass
+        if isinstance(item, ast.GroupDecl):
+            found += [Occurrence(n.span, Target("mode", "", n.text), False) for n in item.members]
+    return found
 
 
 class _Walk:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvhspec.diagnostics import Diagnostic
-from pvhspec.editor.occurrences import Occurrence, Target, occurrences
+from pvhspec.editor.occurrences import Occurrence, Target, in_manifest, occurrences
 from pvhspec.ir.ir import Spec
 from pvhspec.ir.lower import lower
 from pvhspec.names.load import Sources, load
@@ -42,7 +42,7 @@ class Project:
         self.whole: Whole | None = None
         self._unsaved: dict[str, str] = {}
         self._parsed: dict[str, tuple[str, tuple[ast.Module | None, list[Diagnostic]]]] = {}
-        self._found: dict[int, list[Occurrence]] = {}
+        self._found: dict[str, list[Occurrence]] = {}
 
     def copy(self) -> Project:
         """Another of the same text, to try something on."""
@@ -91,20 +91,22 @@ class Project:
         self._found = {}
         return [*errors, *found]
 
-    def occurrences(self, module: ast.Module) -> list[Occurrence]:
-        """What every name in a module stands for."""
-        assert self.whole is not None
-        kept = self._found.get(id(module))
-        if kept is None:
-            kept = self._found[id(module)] = occurrences(module, self.whole.symbols)
-        return kept
+    def occurrences(self, path: str) -> list[Occurrence]:
+        """What every name in a file stands for, by the text as it last parsed."""
+        whole = self.whole
+        kept = self._found.get(path)
+        if kept is None and whole is not None:
+            module = whole.modules.get(path)
+            if module is not None:
+                kept = occurrences(module, whole.symbols)
+            elif path == whole.sources.manifest.path:
+                kept = in_manifest(whole.sources.manifest)
+            self._found[path] = kept or []
+        return kept or []
 
     def at(self, path: str, line: int, column: int) -> Occurrence | None:
         """The name at a place (from 1), by the text as it last parsed."""
-        module = None if self.whole is None else self.whole.modules.get(path)
-        if module is None:
-            return None
-        for each in self.occurrences(module):
+        for each in self.occurrences(path):
             span = each.span
             if span.line == line and span.column <= column <= span.end_column:
                 return each
@@ -114,10 +116,11 @@ class Project:
         """Every place where a target is named, with its file; definitions first."""
         if self.whole is None:
             return []
+        paths = [self.whole.sources.manifest.path, *self.whole.modules]
         found = [
-            (module.path, each)
-            for module in self.whole.sources.modules
-            for each in self.occurrences(module)
+            (path, each)
+            for path in paths
+            for each in self.occurrences(path)
             if each.target == target or _field_of(each.target, target)
         ]
         return sorted(found, key=lambda pair: not pair[1].defines)
