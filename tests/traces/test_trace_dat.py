@@ -10,7 +10,7 @@ import pytest
 from pvhspec.diagnostics import PvhError
 from pvhspec.traces import Event, open_trace
 from pvhspec.traces.trace_dat import TraceDatReader
-from tests.traces.trace_dat_files import EVENTS, RUN, call, event, page, trace_dat
+from tests.traces.trace_dat_files import EVENTS, PACK, RUN, call, event, page, trace_dat
 
 SHARED = Path(__file__).parents[3] / "shared/captures/data/kvm/vmmq.dat"
 FORMS = [(6, "none"), (7, "none"), (7, "zlib"), (7, "zstd")]
@@ -105,6 +105,18 @@ def test_a_part_that_claims_to_be_huge_is_not_unpacked() -> None:
     huge = data[:at] + (1 << 31).to_bytes(4, "little") + data[at + 4 :]
     with pytest.raises(PvhError, match="a compressed part of 2147483648 bytes"):
         read(huge)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "zstd"])
+def test_a_chunk_that_is_damaged_ends_its_cpu(compression: str) -> None:
+    data = bytearray(trace_dat(RUN, 7, compression))
+    small = PACK[compression](b"".join(RUN[1]))
+    at = data.rindex(small)
+    data[at : at + len(small)] = bytes(len(small))
+    events, reader = read(bytes(data))
+    assert reader.truncated
+    assert "CPU 1 ends early: a compressed part is damaged" in reader.notices[0].message
+    assert [e.vcpu for e in events if e.kind == "vmentry"] == [0, 0]
 
 
 @pytest.mark.parametrize("unlike", [(b"7\0\0", b"5\0\0"), (b"7\0\0", b"7\0\1"), (b"zstd", b"lzma")])
