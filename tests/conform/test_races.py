@@ -14,8 +14,16 @@ from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
 from pvhspec.judge import judge
 from pvhspec.programs import Layouts, Width, compile_text, show_program
-from pvhspec.targets import MissingTool, capture_xen, locate_xen, probe, qemu
-from pvhspec.targets.steps import AwaitVcpu, Program, Race
+from pvhspec.targets import (
+    MACHINES,
+    MissingTool,
+    capture_qemu,
+    capture_xen,
+    locate_xen,
+    probe,
+    qemu,
+)
+from pvhspec.targets.steps import AwaitVcpu, Program, Race, Sipi
 from pvhspec.traces import ObjectTrace
 
 RACING = """
@@ -70,6 +78,24 @@ def test_both_ways_to_start_a_vcpu(spec: Spec, xen: str, way: str, width: Width)
     ports = {e["out"][0][1][40:48] for e in calls if int(e["args"][0], 16) == 7}
     assert len(ports) == 2 or any(e["ret"] == 0 for e in calls if int(e["args"][0], 16) == 3)
     assert not judge(spec, ObjectTrace(capture.header, capture.events)).violates
+
+
+@pytest.mark.real
+def test_which_vcpu_it_is_that_was_started(spec: Spec, xen: str) -> None:
+    text = RACING.format(way="").replace("start vcpu 1", "needs vcpus 4\nstart vcpu 3")
+    compiled, errors = compile_text(text, spec, 64)
+    assert compiled is not None, errors
+    capture = capture_xen(xen, compiled.program, width=64, vcpus=4, outside=False, timeout=60)
+    assert {e["vcpu"] for e in capture.events if "begin" in e} == {0, 3}
+    assert not judge(spec, ObjectTrace(capture.header, capture.events)).violates
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("machine", MACHINES)
+def test_other_vcpus_are_started_through_the_local_apic(xen: str, machine: str) -> None:
+    program = Program((Sipi(), AwaitVcpu()))
+    capture = capture_qemu(machine, program, width=64, vcpus=4, outside=False, timeout=20)
+    assert "the other vCPU has started" in [e.get("text") for e in capture.events]
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -14,7 +14,7 @@ from pvhspec.judge import judge
 from pvhspec.targets import Capture, MissingTool, Program, TargetError, capture_kvm, kvm
 from pvhspec.targets.pvh_state import DEVIATIONS, LIBERTIES
 from pvhspec.targets.starts import Start
-from pvhspec.targets.steps import Cpuid, Hang
+from pvhspec.targets.steps import AwaitVcpu, Cpuid, Hang, Sipi
 from pvhspec.traces import ObjectTrace
 
 #: The clauses that each deviation breaks, and no others.
@@ -77,6 +77,15 @@ def test_what_a_loader_may_do_conforms(works: None, spec: Spec, liberty: str, wi
 def test_each_deviation_is_caught_by_its_clause(works: None, spec: Spec, deviation: str) -> None:
     capture = capture_kvm(Program(), width=64, start=Start(deviation=deviation))
     assert _broken(spec, capture) == BROKEN[deviation]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("width", [32, 64])
+def test_other_vcpus_are_started_through_the_local_apic(works: None, width: int) -> None:
+    program = Program((Sipi(), AwaitVcpu()))
+    capture = capture_kvm(program, width=width, start=Start(vcpus=4), timeout=20)
+    assert "the other vCPU has started" in [e.get("text") for e in capture.events]
+    assert capture.events[-1]["reason"] == "shutdown"
 
 
 @pytest.mark.real

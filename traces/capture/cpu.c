@@ -113,8 +113,18 @@ static void use_idt(void)
     __asm__ volatile("lidt %0" : : "m"(idt_register));
 }
 
+/* Xen tells a vCPU which one it is; elsewhere the second that runs is taken for vCPU 1. */
+static u32 vcpu_number(void)
+{
+    u32 regs[4] = {0};
+    if (xen_leaves)
+        cpuid(xen_leaves + 4, 0, regs);
+    return regs[0] & 8 ? regs[1] : 1;
+}
+
 void cpu_start_other(void)
 {
+    this_cpu()->vcpu = vcpu_number();
 #if !__x86_64__
     if (xen_leaves)
         paging_on();

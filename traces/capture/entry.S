@@ -149,6 +149,11 @@ ap_with_gdt:
         mov %eax, %fs
         mov %eax, %gs
         ljmp $SEL_CODE32, $1f
+1:      lock btsl $0, ap_taken          /* there is one stack: all but the first sleep for ever */
+        jnc 1f
+0:      cli
+        hlt
+        jmp 0b
 1:      mov $ap_stack_end, %esp
 #ifdef __x86_64__
         mov $page_root, %eax
@@ -192,6 +197,8 @@ entry_state:
         .skip 4 * E_WORDS
 table_register:
         .skip 16
+ap_taken:
+        .skip 4
         .balign 16
         .skip 0x8000
         .globl stack_end, ap_stack, ap_stack_end

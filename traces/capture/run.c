@@ -102,10 +102,10 @@ static struct {
 } race;
 
 /* Wait until the other vCPU is about to make its next call, too, so that the two meet. */
-static void meet(u32 vcpu)
+static void meet(u32 me)
 {
-    u32 mine = ++race.at[vcpu];
-    for (u32 i = 0; race.at[!vcpu] < mine && i < MEETING; i++)
+    u32 mine = ++race.at[me];
+    for (u32 i = 0; race.at[!me] < mine && i < MEETING; i++)
         ;
 }
 
@@ -182,7 +182,7 @@ static void step_hypercall(const u8 *body)
     }
 
     if (cpu->log) {
-        meet(cpu->vcpu);
+        meet(cpu - cpus);
         place_in_order.begin = next_in_order();
         hypercall(&registers);
         place_in_order.end = next_in_order();
@@ -263,14 +263,14 @@ static u8 logs[2][LOG_SIZE];
 
 static void make_calls(const u8 *at, u32 count)
 {
-    u32 vcpu = this_cpu()->vcpu;
+    u32 me = this_cpu() - cpus;
     for (; count; count--) {
         const struct step *step = (void *)at;
         if (step->type == STEP_HYPERCALL)
             step_hypercall(step->body);
         at += step->size;
     }
-    race.at[vcpu] = ~0u; /* the other need not wait any more */
+    race.at[me] = ~0u; /* the other need not wait any more */
 }
 
 /* The other vCPU, from its start to the end of the run. */

@@ -260,8 +260,11 @@ static void *drive(void *argument)
     if (run == MAP_FAILED)
         stop(3, "the vCPU's page");
     for (;;) {
-        if (ioctl(vcpu, KVM_RUN, 0) < 0 && errno != EINTR && errno != EAGAIN)
+        if (ioctl(vcpu, KVM_RUN, 0) < 0) {
+            if (errno == EINTR || errno == EAGAIN)
+                continue; /* a vCPU that has been woken comes back once without having run */
             stop(3, "KVM_RUN");
+        }
         errno = 0;
         switch (run->exit_reason) {
         case KVM_EXIT_IO: do_io(run); break;
