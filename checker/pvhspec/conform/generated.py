@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from pvhspec.conform.boots import Boot, boot
@@ -288,9 +289,11 @@ def _summary(spec: Spec, session: Session, version: Version, paint: Paint) -> st
             lines[-1:] = [f"  {paint('again', 'blue')}     pvhspec conform --xen {options.image} "
                           f"--replay {path}", ""]  # fmt: skip
     lines += [paint(f"lost: {text}", "yellow") for text in session.lost]
-    beyond = _beyond(spec, session, version)
-    lines += matrix_text(spec, session.matrix, version, MODE, options.selection, beyond, paint,
-                         verbose=options.verbose)  # fmt: skip
+    brief = session.findings and not options.verbose  # then the rest is not what it is about
+    beyond = {} if brief else _beyond(spec, session, version)
+    cover = matrix_text(spec, session.matrix, version, MODE, options.selection, beyond, paint,
+                        verbose=options.verbose)  # fmt: skip
+    lines += islice(cover, 1) if brief else cover
     seconds = session.generated_for or time.monotonic() - session.started
     count = len(session.findings)
     verdict = f"{count} finding{'s' if count != 1 else ''}" if count else "no violation"
