@@ -107,7 +107,7 @@ def test_linux_is_recorded_from_its_first_instruction(one_xen: Path) -> None:
         lacking(missing)
     spec, _ = load_spec()
     assert spec is not None
-    capture = capture_guest(one_xen, guest, ranges=ranges_of(spec), calls=8)
+    capture = capture_guest(one_xen, guest, ranges=ranges_of(spec), calls=8, timeout=300)
     kinds = [event["kind"] for event in capture.events]
     entry = next(event for event in capture.events if event["kind"] == "entry")
     image = capture.events[0]

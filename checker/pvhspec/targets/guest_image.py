@@ -8,11 +8,11 @@ import gzip
 import lzma
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pvhspec.targets import debian
+from pvhspec.targets.elf import read_image
 from pvhspec.targets.errors import BadImage
 from pvhspec.targets.probe import cache_dir
 
@@ -22,9 +22,6 @@ __all__ = ["LINUX", "image_event", "locate_guest"]
 LINUX = "linux"
 _LINUX_OF = "bookworm"
 
-_PT_LOAD, _PT_NOTE = 1, 4
-_NOTE_PHYS32_ENTRY, _NOTE_PHYS32_RELOC = 18, 19
-_XEN = b"Xen\0"
 #: Linux's boot protocol: the setup header of a bzImage (Documentation/arch/x86/boot.rst).
 _SETUP_SECTORS, _HEADER_MAGIC, _PAYLOAD = 0x1F1, 0x202, 0x248
 _SECTOR = 512
@@ -64,8 +61,9 @@ def image_event(file: bytes) -> dict[str, Any] | None:
     into (a bzImage packed by what Python does not have, such as zstd) or has no PVH entry."""
     try:
         data = file if file[:4] == b"\x7fELF" else _payload(file)
-        return None if data is None else _read(data)
-    except (struct.error, OSError, EOFError, ValueError, lzma.LZMAError):
+        image = None if data is None else read_image(data)
+        return None if image is None else image.event()
+    except (struct.error, IndexError, OSError, EOFError, ValueError, lzma.LZMAError):
         return None
 
 
@@ -80,48 +78,3 @@ def _payload(file: bytes) -> bytes | None:
             # The last four bytes are the size unpacked, for formats that do not hold it.
             return unpack(packed if magic == b"\x1f\x8b" else packed[:-4])
     return None
-
-
-def _read(data: bytes) -> dict[str, Any] | None:
-    segments: list[list[Any]] = []
-    notes: dict[int, bytes] = {}
-    for kind, offset, address, size, memory in _headers(data):
-        if kind == _PT_LOAD:
-            segments.append([hex(address), memory])
-        elif kind == _PT_NOTE:
-            notes.update(_notes(data[offset : offset + size]))
-    entry = notes.get(_NOTE_PHYS32_ENTRY)
-    if entry is None:
-        return None
-    return {
-        "kind": "image",
-        "entry": hex(int.from_bytes(entry, "little")),
-        "note_size": len(entry),
-        "relocatable": _NOTE_PHYS32_RELOC in notes,
-        "segments": segments,
-    }
-
-
-def _headers(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
-    """(type, offset, physical address, bytes in the file, bytes in memory) of every segment."""
-    wide = data[4] == 2
-    (at,) = struct.unpack_from("<Q" if wide else "<I", data, 32 if wide else 28)
-    size, count = struct.unpack_from("<HH", data, 54 if wide else 42)
-    for place in range(at, at + size * count, size):
-        if wide:
-            kind, _, offset, _, address, file, memory = struct.unpack_from("<IIQQQQQ", data, place)
-        else:
-            kind, offset, _, address, file, memory = struct.unpack_from("<6I", data, place)
-        yield kind, offset, address, file, memory
-
-
-def _notes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(type, value) of Xen's notes."""
-    at = 0
-    while at + 12 <= len(data):
-        name_size, size, kind = struct.unpack_from("<3I", data, at)
-        name_at = at + 12
-        value_at = name_at + (name_size + 3 & -4)
-        if data[name_at : name_at + name_size] == _XEN:
-            yield kind, data[value_at : value_at + size]
-        at = value_at + (size + 3 & -4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pvhspec._data import traces_dir
+from pvhspec.targets.elf import PvhImage, read_image
 from pvhspec.targets.errors import MissingTool, TargetError
 
 __all__ = ["Probe", "build", "cache_dir"]
@@ -25,7 +25,6 @@ _FLAGS = (
 _WIDTH_FLAGS = {32: ["-m32"], 64: ["-m64", "-mno-red-zone", "-mcmodel=small"]}
 _LINK = ("-T", "probe.ld", "-z", "noexecstack", "--build-id=none")
 _LINK_WIDTH = {32: ["-m", "elf_i386"], 64: ["-m", "elf_x86_64"]}
-_NOTE_PHYS32_ENTRY = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,16 @@ class Probe:
     path: Path
     width: int
     sha256: str
-    entry: int  #: guest-physical address, from the PHYS32_ENTRY note
-    note_size: int  #: bytes of the note's value
-    segments: tuple[tuple[int, int], ...]  #: (guest-physical address, bytes in memory)
+    image: PvhImage
+
+    @property
+    def entry(self) -> int:
+        """Guest-physical address of the entry point."""
+        return self.image.entry
 
     def image_event(self) -> dict[str, Any]:
         """The `image` event of traces/format.md, without `seq`."""
-        return {
-            "kind": "image",
-            "entry": hex(self.entry),
-            "note_size": self.note_size,
-            "relocatable": False,
-            "segments": [[hex(address), size] for address, size in self.segments],
-        }
+        return self.image.event()
 
 
 def cache_dir() -> Path:
@@ -125,21 +121,6 @@ def _finish(process: subprocess.Popen[str]) -> None:
 
 def _read(path: Path, width: int) -> Probe:
     data = path.read_bytes()
-    wide = width == 64
-    (phoff,) = struct.unpack_from("<Q" if wide else "<I", data, 32 if wide else 28)
-    phsize, phnum = struct.unpack_from("<HH", data, 54 if wide else 42)
-    segments = []
-    entry = note_size = 0
-    for at in range(phoff, phoff + phsize * phnum, phsize):
-        if wide:
-            kind, _, offset, _, address, _, memory = struct.unpack_from("<IIQQQQQ", data, at)
-        else:
-            kind, offset, _, address, _, memory = struct.unpack_from("<6I", data, at)
-        if kind == 1:  # PT_LOAD
-            segments.append((address, memory))
-        elif kind == 4:  # PT_NOTE; there is one note
-            name_size, note_size, note = struct.unpack_from("<3I", data, offset)
-            if note == _NOTE_PHYS32_ENTRY:
-                value = data[offset + 12 + name_size :][:note_size]
-                entry = int.from_bytes(value, "little")
-    return Probe(path, width, sha256(data).hexdigest(), entry, note_size, tuple(segments))
+    image = read_image(data)
+    assert image is not None  # the linker script puts the note there
+    return Probe(path, width, sha256(data).hexdigest(), image)
