@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -234,13 +235,16 @@ class _Call:
         assert special is not None
         others = [e for e in self._ways(special) if e and e.clause not in shown.clauses]
         found: list[str] = []
-        tracked = TrackedCall(self.spec, special, where) if others else None
+        if not others:
+            return ()
+        tracked = TrackedCall(self.spec, special, where)
         for error in others:
-            assert tracked is not None
             left = min(_FOR_POSSIBLE, end - time.monotonic())
             wanted = [*tracked.by(error), *tracked.so(self.when, where)]
-            if left <= 0 or tracked.possible(left, wanted)[0] is not False:
-                found.append(error.clause)
+            with suppress(Unsupported):
+                if left > 0 and tracked.possible(left, wanted)[0] is False:
+                    continue
+            found.append(error.clause)
         return tuple(found)
 
     def _found(

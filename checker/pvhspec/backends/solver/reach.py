@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import z3
 
-from pvhspec.backends.solver.ground import Frame, Ground, View
+from pvhspec.backends.solver.ground import Frame, Ground, Unsupported, View
 from pvhspec.backends.solver.obligation import Search
 from pvhspec.backends.solver.rewrite import walk
 from pvhspec.backends.solver.sorts import Term
@@ -179,37 +180,48 @@ class Chain:
             return search.why
         if not found:
             return None
-        kept: list[Term] = []
         now = [model]
         search.shorten(_FOR_WISHES)
-        for wish in self._wishes(now):
-            better, other = search.run([*kept, wish])
-            if better is None:
-                break
-            if better:
-                kept.append(wish)
-                now[0] = other
+        with suppress(Unsupported):  # it only does not get any easier to read
+            self._better(search, now)
         return self._execution(now[0])
 
-    def _wishes(self, now: list[Any]) -> Iterator[Term]:
-        """What would make it easier to read; `now` holds the model that is to be bettered."""
+    def _better(self, search: Search, now: list[Any]) -> None:
+        """Grant as many wishes as can be had; `now` holds the model, each time the better one."""
+        kept: list[Term] = []
+        for wishes in self._wishes(now):
+            for wish in wishes:
+                granted: bool | None = z3.is_true(now[0].eval(wish, model_completion=True))
+                if not granted:
+                    granted, other = search.run([*kept, wish])
+                    if granted is None:
+                        return
+                    if granted:
+                        now[0] = other
+                if granted:
+                    kept.append(wish)
+                    break
+
+    def _wishes(self, now: list[Any]) -> Iterator[tuple[Term, ...]]:
+        """What would make it easier to read, of each the first that can be had; `now` holds the
+        model that is to be bettered."""
         for term in self.watched.values():
             if z3.is_bv(term):
-                yield from _small(term)
+                yield _small(term)
         # The last step first: it is what was asked for. Of the others what is not used is free.
         for which, made in reversed(self._steps):
             number = now[0].eval(which, model_completion=True).as_long()
             if len(made) > 1:
-                yield which == number
+                yield (which == number,)
             for name, term in made[number].frame.inputs.items():
                 if z3.is_bool(term):
-                    yield term
+                    yield (term,)
+                elif name == "cpl":
+                    yield term == 0, term == 3  # user mode, and not the rings that nobody uses
                 elif name in _PLAIN:
-                    yield term == _PLAIN[name]
-                    if name == "cpl":
-                        yield term == 3  # user mode, and not the rings that nobody uses
+                    yield (term == _PLAIN[name],)
                 elif not name.startswith("out.") and name != "result":
-                    yield from _small(term)
+                    yield _small(term)
 
     def _offer_small(self) -> None:
         """Small numbers for the quantifiers: an implementation takes the lowest that is free."""
@@ -265,13 +277,10 @@ class Chain:
         return idle - done
 
 
-def _small(term: Term) -> Iterator[Term]:
+def _small(term: Term) -> tuple[Term, ...]:
     """The smaller the better: what is told must not hang on which model Z3 finds first."""
-    yield term == 0
-    yield term == 1
-    for limit in (4, 65):  # the first port that Xen keeps no record of is 64
-        if limit < 1 << term.size():
-            yield z3.ULT(term, limit)
+    limits = (4, 65)  # the first port that Xen keeps no record of is 64
+    return term == 0, term == 1, *(z3.ULT(term, n) for n in limits if n < 1 << term.size())
 
 
 def _plain(model: Any, term: Term) -> Any:
