@@ -38,7 +38,7 @@ class Proofs:
 
     def _found(self, spec: Spec, names: tuple[str, ...]) -> list[Finding]:
         return complete(
-            spec, names or ("no operation",), budget=min(3.0, self._budget), jobs=1, cache=False
+            spec, names or ("no operation",), budget=max(3.0, self._budget), jobs=1, cache=False
         )
 
     def refuted(self, spec: Spec, what: Changed) -> str:
@@ -52,5 +52,5 @@ class Proofs:
                 return everything
             return item.id in what.operations or item.id in what.blocks
 
-        end = time.monotonic() + self._budget
-        return first_refuted(spec, touched, min(3.0, self._budget), end)
+        end = time.process_time() + self._budget
+        return first_refuted(spec, touched, max(3.0, self._budget), end)
