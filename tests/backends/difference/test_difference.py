@@ -21,7 +21,8 @@ def sides(spec: Spec) -> tuple[Side, Side]:
 def compared(module: str, old: str, new: str, depth: int = 1) -> tuple[Told, tuple[Side, Side]]:
     """The one difference that an edit makes."""
     a, b = sides(edited(module, old, new))
-    (told,) = compare(a, b, depth=depth, budget=30, cache=False)
+    found = compare(a, b, depth=depth, budget=30, cache=False)
+    (told,) = (t for t in found if t.difference.clause.startswith(module))
     return told, (a, b)
 
 

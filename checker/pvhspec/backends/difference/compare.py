@@ -9,7 +9,8 @@ from typing import Literal
 import z3
 
 from pvhspec.backends.difference.clauses import Difference, Part, Side, differences, with_clause
-from pvhspec.backends.difference.twins import Apart, Focus, Pair
+from pvhspec.backends.difference.twin import Focus
+from pvhspec.backends.difference.twins import Apart, Pair
 from pvhspec.backends.solver.combos import expressions
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
 from pvhspec.backends.solver.obligation import Search

@@ -18,6 +18,7 @@ __all__ = ["file_name", "program_of", "tell", "tell_summary", "told_object"]
 
 _KINDS = {"added": "only in", "removed": "only in", "meaning": "changed", "prose": "told otherwise"}
 _NARROW = 32
+_MOST_SHOWN = 8  # fields or pieces of memory of one event
 
 
 # ---- programs ----------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def _answers(apart: Apart, a: Side, b: Side) -> Iterator[str]:
     width = max(len(a.name), len(b.name))
     shows, other = ((b, two), a) if apart.by_second else ((a, one), b)
     if not isinstance(one.item, Operation):
-        yield f"{shows[0].name:{width}}  may show {_move(*shows)}"
+        yield f"{shows[0].name:{width}}  may show {_move(*shows, apart.first.at)}"
         also = "never shows that, but something else" if apart.both else "never shows that"
         yield f"{other.name:{width}}  {also}"
         return
@@ -135,13 +136,20 @@ def _answers(apart: Apart, a: Side, b: Side) -> Iterator[str]:
         yield f"{side.name:{width}}  {_move(side, move)}{may}"
 
 
-def _move(side: Side, move: Move) -> str:
+def _move(side: Side, move: Move, read: tuple[tuple[str, Any], ...] = ()) -> str:
     if isinstance(move.item, Operation):
         return call_shown(side.spec, move.item, dict(move.inputs), move.code)
     fields = [f"{n} = {v:#x}" for n, v in move.inputs if v and not isinstance(v, bool)]
     for name, table in move.maps:
         fields += [f"{name}[{', '.join(map(str, i))}]" for i, v in table if v]
-    return f"{move.item.event}({', '.join(fields[:8])})"
+    memory = dict(read)
+    if memory:  # a whole state of registers is no help beside what is read of memory
+        reads = [n.removesuffix(".at") for n in memory if n.endswith(".at")]
+        shown = {
+            memory[f"{n}.at"]: f"{memory[f'{n}.is']:#x} at {memory[f'{n}.at']:#x}" for n in reads
+        }
+        fields = [*dict.fromkeys(shown.values())]
+    return f"{move.item.event}({', '.join(fields[:_MOST_SHOWN])})"
 
 
 def tell_summary(found: list[Told], a: Side, b: Side) -> str:

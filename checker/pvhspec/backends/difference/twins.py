@@ -8,31 +8,26 @@ gives: a program tells the two apart for certain if neither side allows the othe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import z3
-
 from pvhspec.backends.difference.clauses import Item, Side, items_of
+from pvhspec.backends.difference.twin import LOAD, OTHER, Focus, Sides, Twin
 from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.memory import MemoryImage
 from pvhspec.backends.protocol import Seen
 from pvhspec.backends.solver.combos import expressions
-from pvhspec.backends.solver.ground import Frame, Unsupported, View
+from pvhspec.backends.solver.ground import Unsupported
 from pvhspec.backends.solver.obligation import Search
-from pvhspec.backends.solver.reach import Chain, Execution, Move, Step, reads_of, relevant
+from pvhspec.backends.solver.reach import Execution, Move, Step, reads_of, relevant
 from pvhspec.backends.solver.replay import settle
 from pvhspec.backends.solver.rewrite import rename_states
 from pvhspec.backends.solver.search import broken_by, seen
-from pvhspec.backends.solver.sorts import Term
-from pvhspec.backends.solver.step import Call, call, event
-from pvhspec.backends.solver.views import After, AnyState, Boot
 from pvhspec.ir.ir import Observation, Operation, State, Update
 
-__all__ = ["Apart", "Focus", "Pair", "Way"]
+__all__ = ["Apart", "Pair"]
 
 _CONTEXT = ("caller", "current", "width", "cpl")
-_OTHER = "other."  # before the names of the second side's states
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +57,23 @@ class Apart:
         return Apart(self.second, self.first, self.both, not self.by_second, (second, first))
 
 
-@dataclass(frozen=True, slots=True)
-class Focus:
-    """What the last step is to be about: the answers differ at all, by one clause (`clause`), or
-    after a step `changed` that changes more, or other things, on one side."""
-
-    last: str
-    clause: str | None = None
-    changed: str | None = None
-
-
-Way = Callable[["_Twin"], None]
-
-
 class Pair:
     """Two sides, ready to be asked."""
 
     def __init__(self, a: Side, b: Side) -> None:
         self.a, self.b = a, b
         self.first, self.second = items_of(a), items_of(b)
-        self._names = {name: f"{_OTHER}{name}" for name in b.spec.states}
-        self.states: dict[str, State] = dict(a.spec.states)
+        self._names = {name: f"{OTHER}{name}" for name in b.spec.states}
+        states: dict[str, State] = dict(a.spec.states)
         for state in b.spec.states.values():
-            self.states[self._names[state.name]] = replace(
+            states[self._names[state.name]] = replace(
                 state,
                 name=self._names[state.name],
                 init=None if state.init is None else rename_states(state.init, self._names),
                 drift=None,
             )
-        self.renamed = {i: _renamed(item, self._names) for i, item in self.second.items()}
+        renamed = {i: _renamed(item, self._names) for i, item in self.second.items()}
+        self._sides = Sides(states, self.first, renamed)
 
     def partner(self, item: str) -> tuple[Item, Item, Item] | None:
         """An item by id as either side has it, and the second's with its own states. Where a side
@@ -107,7 +90,7 @@ class Pair:
             return first, nothing, _renamed(nothing, self._names)
         if first is None or second is None:
             return None
-        return first, second, self.renamed[second.id]
+        return first, second, self._sides.renamed[second.id]
 
     def never(self, focus: Focus, budget: float) -> bool:
         """Whether it is proved that in no state any answer differs in this."""
@@ -115,7 +98,7 @@ class Pair:
         if items is None:
             return False
         try:
-            twin = _Twin(self, usual=False, anywhere=True)
+            twin = Twin(self._sides, usual=False, anywhere=True)
             if not twin.differ(focus, items):
                 return False
             answer, _ = Search(twin.ground, budget).run([])
@@ -154,7 +137,7 @@ class Pair:
         ]
         if count and not before:
             return ""
-        twin = _Twin(self, usual=usual)
+        twin = Twin(self._sides, usual=usual)
         for number in range(count):
             one = [self.first[focus.changed]] if focus.changed and number == count - 1 else before
             twin.both([s for s in one if s.id in self.second])
@@ -191,8 +174,9 @@ class Pair:
         named = next((i for i in items[:2] if not i.id.endswith(".other")), items[0])
         last = replace(last, item=named)
         other = _answered(last, dict(found.at))
-        first = replace(found, moves=(*before, last), at=())
-        second = replace(found, moves=(*before, other), at=())
+        memory = tuple((name, value) for name, value in found.at if name.startswith(LOAD))
+        first = replace(found, moves=(*before, last), at=memory)
+        second = replace(found, moves=(*before, other), at=memory)
         if self._against(self.a, self.first, items[0], first):
             return "the interpreter does not confirm it"
         if not self._against(self.b, self.second, items[1], first):
@@ -254,7 +238,7 @@ class Pair:
             step = replace(move, item=item, inputs=inputs)
             shown = seen(side.spec, step, number)
             if end and isinstance(item, Observation):
-                shown = _only(shown, step)
+                shown = _only(shown, step, execution)
             if end and bare:
                 fields = {n: v for n, v in shown.fields.items() if not n.startswith("out.")}
                 shown = replace(shown, fields=fields)
@@ -262,174 +246,18 @@ class Pair:
         return broken
 
 
-def _only(shown: Seen, move: Move) -> Seen:
-    """An event with nothing to be seen but what it is about."""
+def _only(shown: Seen, move: Move, execution: Execution) -> Seen:
+    """An event with nothing to be seen but what it is about, memory included."""
     told = {*_CONTEXT, *(name for name, _ in move.inputs)}
     fields = {name: value for name, value in shown.fields.items() if name in told}
-    return replace(shown, fields=fields | {name: dict(table) for name, table in move.maps})
-
-
-class _Twin(Chain):
-    """A growing execution, as both sides go through it."""
-
-    def __init__(self, pair: Pair, *, usual: bool, anywhere: bool = False) -> None:
-        super().__init__(pair.states, usual=usual, alone=True)
-        self._pair = pair
-        if anywhere:
-            self.view = AnyState(self.ground, "")
-        self.other: View = _SameAtFirst(self.view, Boot(self.ground, usual), pair, anywhere)
-
-    def both(self, items: list[Step]) -> None:
-        """One more step, any of these, with the same answer on both sides."""
-        self.extend(items)
-        which, made = self._steps[-1]
-        afters: list[After] = []
-        for number, alternative in enumerate(made):
-            item = self._pair.renamed[alternative.item.id]
-            taken = which == number
-            frame = Frame(
-                alternative.frame.prefix, self.other, alternative.frame.inputs, scope=taken
-            )
-            if isinstance(item, Operation):
-                again = call(self.ground, item, frame, lowest=True)
-                fine = z3.And(again.allowed, again.code == 0)
-                self.ground.constraints.append(z3.Implies(taken, fine))
-                afters.append(again.after)
-            else:
-                afters.append(event(self.ground, item, frame))
-        self.other = _Either(self.other, which, afters)
-
-    def differ(self, focus: Focus, items: tuple[Item, Item, Item]) -> bool:
-        """The last step, which the sides answer differently; False if they cannot."""
-        first, _, second = items
-        if isinstance(first, Operation) and isinstance(second, Operation):
-            return self._calls(focus, first, second)
-        if isinstance(first, Observation) and isinstance(second, Observation):
-            return self._events(focus, first, second)
-        return False
-
-    def _calls(self, focus: Focus, first: Operation, second: Operation) -> bool:
-        named = second if first.name.endswith(".other") else first
-        one = self.last(first)
-        two = call(self.ground, second, self._linked(one.frame, named), lowest=True)
-        self.ground.constraints += [two.allowed, _settled(one), _settled(two)]
-        self._plain(one.frame, named)
-        ways = [one.code != two.code]
-        succeeded = z3.And(one.code == 0, two.code == 0)
-        ways += [z3.And(succeeded, w) for w in self._outs(first, second, one, two)]
-        if focus.clause is not None:
-            about = [due for made in (one, two) for e, due in made.due if e.clause == focus.clause]
-            if about:
-                self.ground.constraints.append(z3.Or(*about))
-        denied = [
-            ensured.test
-            for ensured in second.ensures
-            if focus.clause in (None, ensured.clause) and focus.changed is None
-        ]
-        if focus.clause in {e.clause for e in (*first.ensures, *second.ensures)}:
-            ways = []
-        inside = Frame(one.frame.prefix, self.other, one.frame.inputs, two.frame.vars)
-        ways += [z3.And(succeeded, z3.Not(self.ground.expr(t, inside))) for t in denied]
-        self.watched["code"] = two.code
-        for name, term in two.frame.inputs.items():
-            if name.startswith("out.") or name == "result":
-                self.watched[name] = term
-        self.ground.constraints.append(z3.Or(*ways))
-        return bool(ways)
-
-    def _linked(self, frame: Frame, named: Operation) -> Frame:
-        """The same call on the second side: its arguments are those of the first, its answer is
-        its own."""
-
-        def rule(name: str, term: Term) -> None:
-            if name.startswith("out.") or name == "result":
-                return
-            same = frame.inputs.get(name)
-            if same is None:
-                same = z3.Const(f"{frame.prefix}{name}", term.sort())
-                frame.inputs[name] = same
-                if frame.rule is not None:
-                    frame.rule(name, same)
-            self.ground.constraints.append(term == same)
-
-        return Frame(f"{frame.prefix}second.", self.other, {}, rule=rule)
-
-    def _plain(self, frame: Frame, named: Operation) -> None:
-        """A call as a program makes it."""
-        if named.command is not None and named.params and named.params[0].name in frame.inputs:
-            command = frame.inputs[named.params[0].name]
-            self.ground.constraints.append(command == named.command)
-        for name, allowed in (
-            ("cpl", (0, 3)),
-            ("width", (64, 32) if not self._steps[:-1] else (64,)),
-        ):
-            if name in frame.inputs:
-                term = frame.inputs[name]
-                self.ground.constraints.append(z3.Or(*(term == v for v in allowed)))
-
-    def _outs(self, first: Operation, second: Operation, one: Call, two: Call) -> Iterator[Term]:
-        """That a result, or a field that both fill in, differs."""
-        if first.result is not None and second.result is not None:
-            yield one.frame.inputs["result"] != two.frame.inputs["result"]
-        names = {u.target for u in first.updates} & {u.target for u in second.updates}
-        for name in sorted(n for n in names if n.startswith("out.")):
-            filled = [
-                z3.Or(*(self.ground.expr(u.guard, made.frame) for u in _of(name, op)))
-                for op, made in ((first, one), (second, two))
-            ]
-            yield z3.And(*filled, one.frame.inputs[name] != two.frame.inputs[name])
-
-    def _events(self, focus: Focus, first: Observation, second: Observation) -> bool:
-        frame, _ = self.last_event(first)
-        other = Frame(frame.prefix, self.other, frame.inputs, rule=frame.rule)
-        event(self.ground, second, other)
-        for required in first.requires:
-            self.ground.assume(required.test, frame)
-        chosen = [r for r in second.requires if focus.clause in (None, r.clause)]
-        if not chosen:
-            return False
-        failing = [self.ground.expr(r.test, other) for r in chosen]
-        self.ground.constraints.append(z3.Not(z3.And(*failing)))
-        return True
-
-
-class _SameAtFirst:
-    """The second side's state at first: in all that a side does not say itself, the first's."""
-
-    def __init__(self, first: View, boot: Boot, pair: Pair, anywhere: bool) -> None:
-        self._first, self._boot, self._pair, self._all = first, boot, pair, anywhere
-
-    def read(self, state: str, index: tuple[Term, ...]) -> Term:
-        """The value of a cell."""
-        decl = self._pair.states[state]
-        name = state.removeprefix(_OTHER)
-        if name in self._pair.a.spec.states and (self._all or decl.given or decl.init is None):
-            return self._first.read(name, index)
-        return self._boot.read(state, index)
-
-
-class _Either:
-    """The state after whichever step was taken."""
-
-    def __init__(self, before: View, which: Term, afters: list[After]) -> None:
-        self._before, self._which, self._afters = before, which, afters
-
-    def read(self, state: str, index: tuple[Term, ...]) -> Term:
-        """The value of a cell."""
-        value = self._before.read(state, index)
-        for number, after in enumerate(self._afters):
-            if after.changes(state):
-                value = z3.If(self._which == number, after.read(state, index), value)
-        return value
-
-
-def _settled(made: Call) -> Term:
-    """That the answer is one the hypervisor has no choice but to give, when all goes well."""
-    return z3.Or(made.code == 0, *(z3.And(made.code == e.code, due) for e, due in made.due))
-
-
-def _of(name: str, op: Operation) -> list[Update]:
-    return [u for u in op.updates if u.target == name]
+    fields |= {name: dict(table) for name, table in move.maps}
+    memory, read = MemoryImage(), dict(execution.at)
+    for name, value in read.items():
+        place, _, what = name.rpartition(".")
+        if what == "is":
+            size = int(place.rpartition(".")[2])
+            memory.add(read[f"{place}.at"], value.to_bytes(size, "little"))
+    return replace(shown, fields=fields | {"memory": memory})
 
 
 def _unknown(items: dict[str, Item], op: Operation) -> Operation | None:
@@ -452,7 +280,7 @@ def _answered(move: Move, answer: dict[str, Any]) -> Move:
     if "code" not in answer:
         return move
     kept = {n: v for n, v in move.inputs if not n.startswith("out.") and n != "result"}
-    kept |= {n: v for n, v in answer.items() if n != "code"}
+    kept |= {n: v for n, v in answer.items() if n == "result" or n.startswith("out.")}
     return replace(move, inputs=tuple(kept.items()), code=answer["code"])
 
 

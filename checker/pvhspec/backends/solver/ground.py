@@ -110,6 +110,7 @@ class Ground:
         self._names = count()
         self.reads: dict[str, dict[tuple[int, ...], tuple[Term, ...]]] = {}
         self.map_reads: dict[tuple[str, str, tuple[int, ...]], tuple[tuple[Term, ...], Term]] = {}
+        self.loads: list[tuple[str, Term, list[Term]]] = []  # address, bytes from the top
         self.sparing = True
 
     # ---- asking --------------------------------------------------------------------------------
@@ -306,6 +307,7 @@ class Ground:
         assert isinstance(type_, BitsType)
         memory = z3.Function(f"{frame.prefix}memory", z3.BitVecSort(64), z3.BitVecSort(8))
         parts = [memory(address + i) for i in reversed(range(size))]
+        self.loads.append((frame.prefix, address, parts))
         return _resized(parts[0] if size == 1 else z3.Concat(*parts), type_.width)
 
     def _quant(self, node: Quant, frame: Frame) -> Term:
