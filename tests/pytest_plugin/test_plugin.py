@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.cli.transcripts import INPUTS
 
+# pytester has a home of its own, and what is kept from run to run would be made again there.
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
 OPTIONS = f"--spec {INPUTS / 'bell'}"
+
+
+@pytest.fixture(autouse=True)
+def kept(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept is found."""
+    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
 
 
 @pytest.fixture
