@@ -129,3 +129,12 @@ def test_linux_is_recorded_from_its_first_instruction(one_xen: Path) -> None:
     report = judge(spec, ObjectTrace(capture.header, capture.events))
     assert not report.violates
     assert len(report.conforms) > 40
+
+
+@pytest.mark.real
+def test_a_guest_that_never_starts_is_told(one_xen: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").write_bytes(b"\x7fELF" + bytes(60))
+    capture = capture_guest(one_xen, tmp_path / "none", ranges=lambda *call: ())
+    assert [event["kind"] for event in capture.events] == ["end"]
+    assert capture.events[0]["reason"] == "crash"
+    assert capture.events[0]["text"].endswith("; the guest was never started")

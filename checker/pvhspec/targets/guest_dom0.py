@@ -174,14 +174,18 @@ def _command(program: str, kernel: Path, cmdline: str, with_initrd: bool) -> lis
 
 def _end(reason: str, console: str, recorder: _Recorder) -> dict[str, Any]:
     """The last event."""
-    told = ending(console)
-    if told[0] and reason != "limit":
-        return {"kind": "end", "reason": told[0], "text": told[1]}
-    text = {
-        "limit": f"stopped after {recorder.made:,} calls, as was asked for",
-        "time": "stopped at the time limit",
-    }.get(reason, reason)
-    return {"kind": "end", "reason": "cut", "text": text}
+    kind, text = ("", "") if reason == "limit" else ending(console)
+    if not kind:
+        kind, text = (
+            "cut",
+            {
+                "limit": f"stopped after {recorder.made:,} calls, as was asked for",
+                "time": "stopped at the time limit",
+            }.get(reason, reason),
+        )
+    if not any(event["kind"] == "entry" for event in recorder.events):
+        text += "; the guest was never started"
+    return {"kind": "end", "reason": kind, "text": text}
 
 
 # ---- while it runs -----------------------------------------------------------------------------
