@@ -252,3 +252,8 @@ race {
 def test_what_is_no_race(text: str, words: str) -> None:
     _, errors = compile_text(f"{text}\n", spec(), 64)
     assert any(words in error.message for error in errors), errors
+
+
+@pytest.mark.parametrize("text", ["start vcpu 1\n", "start vcpu 1 by sipi\n"])
+def test_the_start_of_a_vcpu_is_shown_as_it_is_written(text: str) -> None:
+    assert show_program(compiled(text).program, Layouts(spec(), 64)) == text

@@ -6,7 +6,7 @@ import json
 from typing import assert_never
 
 from pvhspec.programs.calls import Layouts, show_call
-from pvhspec.programs.shared import Words, fill_page, map_shared_info
+from pvhspec.programs.shared import Words, fill_page, map_shared_info, start_vcpu
 from pvhspec.programs.values import show_operand
 from pvhspec.targets import steps as st
 from pvhspec.targets.steps import Program, Step
@@ -14,6 +14,7 @@ from pvhspec.targets.steps import Program, Step
 __all__ = ["show_program", "show_step"]
 
 _LONGEST = 3  # steps that have a short form together
+_BY_SIPI = (st.Sipi(), st.AwaitVcpu())
 _OPS = {"or": "|=", "and": "&=", "set": "="}
 
 
@@ -29,6 +30,9 @@ def show_program(program: Program, layouts: Layouts) -> str:
 
 def _short(steps: tuple[Step, ...], width: int) -> tuple[str, int]:
     """The short form of the first few steps, and how many they are."""
+    for words, long in (("start vcpu 1", start_vcpu(1)), ("start vcpu 1 by sipi", _BY_SIPI)):
+        if steps[: len(long)] == tuple(long):
+            return words, len(long)
     for step in steps[:_LONGEST]:
         if isinstance(step, st.UseSharedInfo | st.UseHypercallPage):
             place = step.address
