@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
-from itertools import pairwise
+from itertools import filterfalse, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pvhspec.backends.interpreter.path import Path
@@ -74,7 +75,7 @@ class Samples:
         self._stands: dict[int, tuple[int, int]] = {}
         values = list(self._touched)
         for start, end in stretches:
-            untouched = (v for v in range(start, end) if v not in self._touched)
+            untouched = filterfalse(self._touched.__contains__, range(start, end))
             first = next(untouched, None)
             if first is not None:
                 values.append(first)
@@ -141,9 +142,10 @@ class Plan:
         size = self.size
         touched: set[int] = set()
         for state, at in self.cells:
-            touched.update(index[at] for index in path.store.keys(state))
+            touched.update(map(itemgetter(at), path.store.keys(state)))
             touched.update(i[at] for i in path.store.smears(state) if i[at] is not None)
-            touched.update(i[at] for s, i in path.open_cells if s == state)
+            if path.open_cells:
+                touched.update(i[at] for s, i in path.open_cells if s == state)
         for name, at in self.maps:
             table = path.inputs.get(name)
             if table is not None:
@@ -161,8 +163,9 @@ class Plan:
                     cuts.update(c for c in (value, value + 1) if 0 < c < size)
                 else:
                     vague = True
-        inside = (t for t in touched if 0 <= t < size)
-        return Samples(inside, pairwise(sorted(cuts)), vague=vague, blind=self.blind)
+        if touched and (min(touched) < 0 or max(touched) >= size):
+            touched = {t for t in touched if 0 <= t < size}
+        return Samples(touched, pairwise(sorted(cuts)), vague=vague, blind=self.blind)
 
 
 class Planner:
