@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -66,14 +68,23 @@ def words(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return RUNS[request.param]
 
 
-def told(tmp_path: Path, form: str, words: tuple[str, ...]) -> str:
-    out = tmp_path / "report"
-    cli.main(["check", "--format", f"{form}={out}", *words])
-    return out.read_text()
+@cache
+def judged(words: tuple[str, ...]) -> tuple[int, dict[str, str]]:
+    """The exit status of a run, and every form of its report."""
+    forms = ("sarif", "junit", "tap", "github")
+    with TemporaryDirectory() as folder:
+        files = {form: Path(folder) / form for form in forms}
+        asked = [w for form, file in files.items() for w in ("--format", f"{form}={file}")]
+        status = cli.main(["check", *asked, *words])
+        return status, {form: file.read_text() for form, file in files.items()}
 
 
-def test_sarif(words: tuple[str, ...], tmp_path: Path) -> None:
-    found = json.loads(told(tmp_path, "sarif", words))
+def told(form: str, words: tuple[str, ...]) -> str:
+    return judged(words)[1][form]
+
+
+def test_sarif(words: tuple[str, ...]) -> None:
+    found = json.loads(told("sarif", words))
     assert [f"{e.json_path}: {e.message}" for e in SARIF.iter_errors(found)] == []
     (run,) = found["runs"]
     rules = run["tool"]["driver"]["rules"]
@@ -97,8 +108,8 @@ def test_the_schema_of_sarif_refuses_something() -> None:
         assert list(SARIF.iter_errors({"version": "2.1.0", "runs": [run]})), result
 
 
-def test_a_location_is_where_the_event_stands(tmp_path: Path) -> None:
-    for result in results(tmp_path, "violates.jsonl"):
+def test_a_location_is_where_the_event_stands() -> None:
+    for result in results("violates.jsonl"):
         (location,) = result["locations"]
         place = location["physicalLocation"]
         file = Path(unquote(place["artifactLocation"]["uri"].removeprefix("file://")))
@@ -107,14 +118,14 @@ def test_a_location_is_where_the_event_stands(tmp_path: Path) -> None:
         assert line == file.read_text().splitlines()[1:][event], "the header, then events from 0"
 
 
-def results(tmp_path: Path, name: str, *more: str) -> list[dict[str, Any]]:
+def results(name: str, *more: str) -> list[dict[str, Any]]:
     words = (*BELL, *more, str(INPUTS / name))
-    (run,) = json.loads(told(tmp_path, "sarif", words))["runs"]
+    (run,) = json.loads(told("sarif", words))["runs"]
     return list(run["results"])
 
 
 def test_fingerprints_stay_where_events_move(tmp_path: Path) -> None:
-    before = {r["ruleId"]: r["partialFingerprints"] for r in results(tmp_path, "violates.jsonl")}
+    before = {r["ruleId"]: r["partialFingerprints"] for r in results("violates.jsonl")}
     lines = (INPUTS / "violates.jsonl").read_text().splitlines()
     note = json.dumps({"kind": "note", "text": "one more"})
     moved = tmp_path / "violates.jsonl"
@@ -126,8 +137,8 @@ def test_fingerprints_stay_where_events_move(tmp_path: Path) -> None:
     assert run["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] == 3
 
 
-def test_what_is_known_is_suppressed_with_its_reason(tmp_path: Path) -> None:
-    found = results(tmp_path, "violates.jsonl", "--baseline", str(INPUTS / "known.toml"))
+def test_what_is_known_is_suppressed_with_its_reason() -> None:
+    found = results("violates.jsonl", "--baseline", str(INPUTS / "known.toml"))
     by_clause = {r["ruleId"].rpartition(".")[2]: r["suppressions"] for r in found}
     assert by_clause["too_shrill"] == []
     assert by_clause["lowest"] == []
@@ -135,8 +146,8 @@ def test_what_is_known_is_suppressed_with_its_reason(tmp_path: Path) -> None:
     assert one["justification"] == "The old house is being rebuilt. (until 2999-12-31)"
 
 
-def test_junit(words: tuple[str, ...], tmp_path: Path) -> None:
-    text = told(tmp_path, "junit", words)
+def test_junit(words: tuple[str, ...]) -> None:
+    text = told("junit", words)
     xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").validate(text)
     for suite in ElementTree.fromstring(text):
         cases = suite.findall("testcase")
@@ -146,24 +157,23 @@ def test_junit(words: tuple[str, ...], tmp_path: Path) -> None:
         assert suite.get("skipped") == str(len(suite.findall("testcase/skipped")))
 
 
-def test_junit_fails_where_the_gate_does(tmp_path: Path) -> None:
+def test_junit_fails_where_the_gate_does() -> None:
     for name, run in RUNS.items():
-        out = tmp_path / name
-        status = cli.main(["check", "--format", f"junit={out}", *run])
-        failures = ElementTree.fromstring(out.read_text()).findall(".//failure")
+        status, forms = judged(run)
+        failures = ElementTree.fromstring(forms["junit"]).findall(".//failure")
         assert bool(failures) == bool(status), name
 
 
 def test_what_xml_cannot_hold_is_replaced(tmp_path: Path) -> None:
     trace = tmp_path / "a\x07b\x1b.jsonl"
     shutil.copy(INPUTS / "violates.jsonl", trace)
-    text = told(tmp_path, "junit", (*BELL, str(trace)))
+    text = told("junit", (*BELL, str(trace)))
     assert "a�b�" in text
     xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").validate(text)
 
 
-def test_tap(words: tuple[str, ...], tmp_path: Path) -> None:
-    lines = told(tmp_path, "tap", words).splitlines()
+def test_tap(words: tuple[str, ...]) -> None:
+    lines = told("tap", words).splitlines()
     assert lines[0] == "TAP version 13"
     points = [re.fullmatch(r"(not )?ok (\d+) - (.*)", line) for line in lines]
     numbers = [int(m[2]) for m in points if m]
@@ -190,8 +200,9 @@ needs_prove = pytest.mark.skipif(shutil.which("prove") is None, reason="no prove
 @needs_prove
 def test_tap_is_read_by_prove(tmp_path: Path) -> None:
     for name, run in RUNS.items():
+        status, forms = judged(run)
         out = tmp_path / f"{name}.tap"
-        status = cli.main(["check", "--format", f"tap={out}", *run])
+        out.write_text(forms["tap"])
         done = prove(out)
         count = out.read_text().splitlines()[1].removeprefix("1..")
         assert "Parse errors" not in done.stdout, done.stdout
@@ -203,15 +214,13 @@ def test_tap_is_read_by_prove(tmp_path: Path) -> None:
 def test_a_name_is_no_directive(tmp_path: Path) -> None:
     trace = tmp_path / "a # TODO b.jsonl"
     shutil.copy(INPUTS / "violates.jsonl", trace)
-    (tmp_path / "x.tap").write_text(told(tmp_path, "tap", (*BELL, str(trace))))
+    (tmp_path / "x.tap").write_text(told("tap", (*BELL, str(trace))))
     done = prove(tmp_path / "x.tap")
     assert "Failed 4/" in done.stdout, done.stdout + done.stderr
 
 
-def test_annotations_are_one_line_each_and_errors_first(
-    words: tuple[str, ...], tmp_path: Path
-) -> None:
-    lines = told(tmp_path, "github", words).splitlines()
+def test_annotations_are_one_line_each_and_errors_first(words: tuple[str, ...]) -> None:
+    lines = told("github", words).splitlines()
     kinds = [re.match(r"::(error|warning|notice) ([^:]*)::\S", line) for line in lines]
     assert all(kinds), lines
     order = [m[1] for m in kinds if m]
@@ -221,7 +230,7 @@ def test_annotations_are_one_line_each_and_errors_first(
 def test_an_annotation_hides_nothing_from_its_reader(tmp_path: Path) -> None:
     trace = tmp_path / "100%,a:b\nc.jsonl"
     shutil.copy(INPUTS / "violates.jsonl", trace)
-    text = told(tmp_path, "github", (*BELL, str(trace)))
+    text = told("github", (*BELL, str(trace)))
     assert "100%25%2Ca%3Ab%0Ac.jsonl,line=2" in text
     assert len(text.splitlines()) == 4
 
