@@ -34,6 +34,8 @@ def test_the_wheel_holds_every_module_and_the_standard(wheel: Path) -> None:
             if path.suffix in {".abi", ".lark", ".md", ".c", ".h", ".S", ".lds"}
         }
     expected |= {"pvhspec/_data/traces/format.md", "pvhspec/py.typed"}
+    expected |= {f"pvhspec/report/schema/{of}-1.json" for of in ("check", "conform", "coverage")}
+    expected |= {"pvhspec/report/html/page.html"}
     assert expected <= names
     assert not [n for n in names if "corpus/" in n or "__pycache__" in n]
 
