@@ -72,11 +72,12 @@ class Frame:
 
 @dataclass(eq=False)
 class _Quantifier:
-    """`truth` stands for it; None: it is asserted."""
+    """`truth` stands for it; None: it is asserted. `fact`: it is never asked whether it holds."""
 
     truth: Term | None
     node: Quant
     frame: Frame
+    fact: bool = False
     done: set[tuple[int, ...]] = field(default_factory=set)
 
 
@@ -124,14 +125,16 @@ class Ground:
         self.offer(type_, made)
         return made
 
-    def assume(self, node: Expr, frame: Frame, when: Term | None = None) -> None:
-        """Assert an expression (where `when` holds)."""
+    def assume(
+        self, node: Expr, frame: Frame, when: Term | None = None, *, fact: bool = False
+    ) -> None:
+        """Assert an expression (where `when` holds); `fact`: about the state, as an invariant."""
         if isinstance(node, Quant) and node.kind == "forall":
-            self._quantifiers.append(_Quantifier(when, node, frame))
+            self._quantifiers.append(_Quantifier(when, node, frame, fact or when is None))
             return
         if isinstance(node, Op) and node.op == "and":
             for part in node.args:
-                self.assume(part, frame, when)
+                self.assume(part, frame, when, fact=fact)
             return
         term = self.expr(node, frame)
         self.constraints.append(term if when is None else z3.Implies(when, term))
@@ -185,7 +188,7 @@ class Ground:
         Cells nobody read are as at boot in what the interpreter is given to confirm.
         """
         node = quantifier.node
-        if quantifier.truth is not None or not self.sparing:
+        if not (quantifier.fact and self.sparing):
             yield from product(*(self._candidates(v, pools) for v in node.vars))
             return
         names = [v.name for v in node.vars]

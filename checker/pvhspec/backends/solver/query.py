@@ -37,7 +37,7 @@ __all__ = [
     "which_errors",
 ]
 
-_FOR_POSSIBLE = 5.0  # seconds to look whether any state at all lets it happen
+_FOR_POSSIBLE = 2.0  # seconds to look whether any state at all lets it happen
 
 Status = Literal["yes", "no", "open", "told"]
 Cells = tuple[tuple[str, tuple[Any, ...], Any], ...]

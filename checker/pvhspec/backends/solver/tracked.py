@@ -40,7 +40,7 @@ class Tracked:
             facts = {i.clause: i.body for i in spec.invariants}
         for clause, body in facts.items():
             said = solve_equalities(decide_gates(body, *where))
-            self.ground.assume(said, Frame("", self.view, {}), self.truth(clause))
+            self.ground.assume(said, Frame("", self.view, {}), self.truth(clause), fact=True)
 
     def truth(self, clause: str) -> Term:
         """What stands for a clause: it is assumed, or not."""
