@@ -12,7 +12,7 @@ from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
 from pvhspec.backends.interpreter.path import Path, explore
-from pvhspec.backends.interpreter.quantify import Plan, children
+from pvhspec.backends.interpreter.quantify import Plan, children, vars_of
 from pvhspec.backends.interpreter.store import Cell, Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.ir import ir
@@ -44,6 +44,8 @@ class _Kind:
     def __init__(self, state: ir.State, drift: ir.Expr, compiler: Compiler) -> None:
         self._state = state
         self._names = tuple(v.name for v in state.indices)
+        spoken_of = vars_of(drift)
+        self._uses = [i for i, v in enumerate(state.indices) if v in spoken_of]
         self._parts = [_Part(part, compiler) for part in _alternatives(drift)]
         self._becomes = True if state.drift_kind == "rise" else ANY
         self._plans = [
@@ -70,9 +72,19 @@ class _Kind:
 
     def mark(self, store: Store, fixed: Index, changed: Cell) -> None:
         """Mark the cells of these indices that may have drifted because of a cell that changes."""
+        tests = [found for part in self._parts for found in part.about(changed)]
+        possible: dict[Index, bool] = {}  # by what the condition speaks of
         for index, pattern in list(self._instances(Path(store, {}, []), fixed, self._plans)):
             value = store.read(self._state.name, index)
-            if value is ANY or value is self._becomes or not self._possible(store, index, changed):
+            if value is ANY or value is self._becomes:
+                continue
+            about = tuple([index[i] for i in self._uses])
+            if about not in possible:
+                names = dict(zip(self._names, index, strict=True))
+                possible[about] = any(
+                    _may_hold(store, test, names | bound) for test, bound in tests
+                )
+            if not possible[about]:
                 continue
             if None in pattern:
                 store.smear(self._state.name, pattern, self._becomes)
@@ -94,14 +106,6 @@ class _Kind:
             alone = fixed[at] is not None or (whole and not samples.stands_for_more(value))
             for index, pattern in self._instances(scratch, fixed, plans, at + 1):
                 yield (value, *index), (value if alone else None, *pattern)
-
-    def _possible(self, store: Store, index: Index, changed: Cell) -> bool:
-        names = dict(zip(self._names, index, strict=True))
-        return any(
-            _may_hold(store, test, names | bound)
-            for part in self._parts
-            for test, bound in part.about(changed)
-        )
 
 
 class _Part:
@@ -139,6 +143,12 @@ def _alternatives(node: ir.Expr) -> tuple[ir.Expr, ...]:
 
 
 def _may_hold(store: Store, test: Fn, names: dict[str, Any]) -> bool:
+    simple = Path(store, {}, [])
+    simple.vars = dict(names)
+    truth = test(simple)
+    if (truth is True or truth is False) and not simple.arity:
+        return truth
+
     def step(path: Path) -> bool:
         path.vars = dict(names)
         return path.decide(test(path))

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import filterfalse, pairwise
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pvhspec.backends.interpreter.path import Path
@@ -113,12 +112,14 @@ class Samples:
 
 @dataclass(slots=True)
 class Plan:
-    """How to find the samples of a variable. `all`: every value; `blind`: they are too many."""
+    """How to find the samples of a variable. `cuts`: where a stretch begins, whatever happens;
+    `bounds`: what else it is compared with. `all`: every value; `blind`: they are too many."""
 
     variable: Var
     size: int
     cells: list[tuple[str, int]]
     maps: list[tuple[str, int]]
+    cuts: frozenset[int]
     bounds: list[Callable[[Path], Any]]
     values: list[State]
     all: bool
@@ -142,7 +143,7 @@ class Plan:
         size = self.size
         touched: set[int] = set()
         for state, at in self.cells:
-            touched.update(map(itemgetter(at), path.store.keys(state)))
+            touched.update(path.store.touched(state, at))
             touched.update(i[at] for i in path.store.smears(state) if i[at] is not None)
             if path.open_cells:
                 touched.update(i[at] for s, i in path.open_cells if s == state)
@@ -150,22 +151,23 @@ class Plan:
             table = path.inputs.get(name)
             if table is not None:
                 touched.update(index[at] for index in table)
-        cuts, vague = {0, size}, False
+        cuts, vague = {*self.cuts}, False
         for bound in self.bounds:
             value = path.resolve(bound(path))
             if isinstance(value, int):
-                cuts.update(c for c in (value, value + 1) if 0 < c < size)
+                cuts.update((value, value + 1))
             else:
                 vague = True
         for state_ in self.values:
             for value in _values(path, state_):
                 if type(value) is int:
-                    cuts.update(c for c in (value, value + 1) if 0 < c < size)
+                    cuts.update((value, value + 1))
                 else:
                     vague = True
         if touched and (min(touched) < 0 or max(touched) >= size):
             touched = {t for t in touched if 0 <= t < size}
-        return Samples(touched, pairwise(sorted(cuts)), vague=vague, blind=self.blind)
+        inside = sorted(c for c in cuts if 0 <= c <= size)
+        return Samples(touched, pairwise(inside), vague=vague, blind=self.blind)
 
 
 class Planner:
@@ -182,9 +184,16 @@ class Planner:
         uses = self._uses(variable, bodies, inner, frozenset({variable}))
         size = size_of(variable.type)
         fits = size <= _VISIT_ALL
+        cuts, bounds = {0, size}, []
+        for bound in uses.bounds:
+            value = self._compiler.constant(bound)
+            if isinstance(value, int):
+                cuts.update((value, value + 1))
+            else:
+                bounds.append(self._compiler.expr(bound))
         return Plan(
             variable, size, list(dict.fromkeys(uses.cells)), list(dict.fromkeys(uses.maps)),
-            [self._compiler.expr(b) for b in uses.bounds],
+            frozenset(cuts), bounds,
             [self.states[name] for name in dict.fromkeys(uses.values)],
             size <= 8 or (uses.other and fits), uses.other and not fits,
             frozenset([*(s for s, _ in uses.cells), *uses.values]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -40,6 +40,37 @@ class Blurred(Protocol):
     lost: set[str]
 
 
+class _Touched(dict[tuple[Any, ...], Any]):
+    """The cells of a state that were touched; `places` has, for each place of an index, the values
+    that stand there and how often."""
+
+    __slots__ = ("places",)
+
+    def __init__(self, places: int, cells: Mapping[tuple[Any, ...], Any] | None = None) -> None:
+        super().__init__()
+        self.places: tuple[dict[Any, int], ...] = tuple({} for _ in range(places))
+        for index, value in (cells or {}).items():
+            self[index] = value
+
+    def __setitem__(self, index: tuple[Any, ...], value: Any) -> None:
+        if index not in self:
+            for counts, i in zip(self.places, index, strict=True):
+                counts[i] = counts.get(i, 0) + 1
+        super().__setitem__(index, value)
+
+    def __delitem__(self, index: tuple[Any, ...]) -> None:
+        super().__delitem__(index)
+        for counts, i in zip(self.places, index, strict=True):
+            counts[i] -= 1
+            if not counts[i]:
+                del counts[i]
+
+    def clear(self) -> None:
+        super().clear()
+        for counts in self.places:
+            counts.clear()
+
+
 class Store:
     """Cells by state and index. A cell that was never touched has its initial value, unless a
     write with an unknown index may have hit it."""
@@ -57,7 +88,7 @@ class Store:
         self._drifts = drifts
         self._drift_reads = drift_reads
         self._settle = settle
-        self._cells: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in states}
+        self._cells = {name: _Touched(len(state.indices)) for name, state in states.items()}
         self._smears: Smears = {}
         self._lost: set[str] = set()
         self.changes = dict.fromkeys(states, 0)  # how often a state has changed
@@ -80,6 +111,10 @@ class Store:
     def keys(self, state: str) -> Iterable[tuple[Any, ...]]:
         """The indices of the cells that were touched."""
         return self._cells[state].keys()
+
+    def touched(self, state: str, place: int) -> Collection[Any]:
+        """What stands at a place of the indices of the cells that were touched."""
+        return self._cells[state].places[place].keys()
 
     def smears(self, state: str) -> Iterable[tuple[Any, ...]]:
         """The patterns of the cells that a write may have hit; None matches every index."""
@@ -143,7 +178,7 @@ class Store:
     def restore(self, saved: Saved) -> None:
         """Know again what was known then, and no more."""
         cells, smears, lost = saved
-        self._cells = {state: dict(found) for state, found in cells.items()}
+        self._cells = {s: _Touched(len(self._states[s].indices), c) for s, c in cells.items()}
         self._smears = {s: list(found) for s, found in smears.items()}
         self._lost = set(lost)
         for state in self._states:
