@@ -16,39 +16,17 @@ from xml.etree import ElementTree
 
 import pytest
 import xmlschema
-from jsonschema import Draft4Validator, FormatChecker
 
 from pvhspec import _data, cli
 from tests.cli.transcripts import INPUTS
+from tests.report.sarif_schema import sarif
 
-SCHEMAS = Path(__file__).parent / "schemas"
+JUNIT = Path(__file__).parent / "junit.xsd"
 BELL = ("--spec", str(INPUTS / "bell"))
 REAL = sorted((_data.traces_dir() / "corpus" / "real").glob("*.jsonl"))
 FOREIGN = _data.traces_dir() / "corpus" / "foreign"
 MADE = [INPUTS / f"{n}.jsonl" for n in ("conforms", "violates", "unseen", "blind", "cut", "none")]
 
-
-def _sarif() -> Draft4Validator:
-    """The schema of SARIF 2.1.0. The copy is of the committee's draft: what the standard and its
-    errata changed, and what they ask of the parts that reports here have, is said below."""
-    schema = json.loads((SCHEMAS / "sarif-schema-2.1.0.json").read_text())
-    parts = schema["definitions"]
-    parts["suppression"]["properties"]["status"] = parts["suppression"]["properties"].pop("state")
-    for name, one_of in {
-        "messageClass": ("text", "id"),
-        "physicalLocation": ("address", "artifactLocation"),
-        "region": ("startLine", "charOffset", "byteOffset"),
-    }.items():
-        parts[name]["anyOf"] = [{"required": [key]} for key in one_of]
-    for part in parts.values():
-        if "properties" in part and "additionalProperties" not in part:
-            part["additionalProperties"] = False
-    parts["propertyBag"]["additionalProperties"] = True
-    Draft4Validator.check_schema(schema)
-    return Draft4Validator(schema, format_checker=FormatChecker())
-
-
-SARIF = _sarif()
 
 # What is judged: traces that conform, that do not, that show nothing, that are not there.
 RUNS: dict[str, tuple[str, ...]] = {
@@ -85,7 +63,7 @@ def told(form: str, words: tuple[str, ...]) -> str:
 
 def test_sarif(words: tuple[str, ...]) -> None:
     found = json.loads(told("sarif", words))
-    assert [f"{e.json_path}: {e.message}" for e in SARIF.iter_errors(found)] == []
+    assert [f"{e.json_path}: {e.message}" for e in sarif().iter_errors(found)] == []
     (run,) = found["runs"]
     rules = run["tool"]["driver"]["rules"]
     for result in run["results"]:
@@ -105,7 +83,7 @@ def test_the_schema_of_sarif_refuses_something() -> None:
     wrong = ({"message": {}}, {"message": {"text": ""}, "levels": 1}, {"ruleIndex": "1"})
     for result in wrong:
         run = {"tool": tool, "results": [result]}
-        assert list(SARIF.iter_errors({"version": "2.1.0", "runs": [run]})), result
+        assert list(sarif().iter_errors({"version": "2.1.0", "runs": [run]})), result
 
 
 def test_a_location_is_where_the_event_stands() -> None:
@@ -148,7 +126,7 @@ def test_what_is_known_is_suppressed_with_its_reason() -> None:
 
 def test_junit(words: tuple[str, ...]) -> None:
     text = told("junit", words)
-    xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").validate(text)
+    xmlschema.XMLSchema(JUNIT).validate(text)
     for suite in ElementTree.fromstring(text):
         cases = suite.findall("testcase")
         names = [case.get("name") for case in cases]
@@ -169,7 +147,7 @@ def test_what_xml_cannot_hold_is_replaced(tmp_path: Path) -> None:
     shutil.copy(INPUTS / "violates.jsonl", trace)
     text = told("junit", (*BELL, str(trace)))
     assert "a�b�" in text
-    xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd").validate(text)
+    xmlschema.XMLSchema(JUNIT).validate(text)
 
 
 def test_tap(words: tuple[str, ...]) -> None:
