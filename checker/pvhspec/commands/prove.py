@@ -21,11 +21,14 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "prove",
         "what always holds",
         "Proves that invariants hold at boot\nand are kept by every operation, every event and "
-        "every change from outside, in every release\nand mode. One that is broken is told by the "
+        "every change from outside, in every release\nand mode; and that no step loses what an "
+        "obligation says is owed, or forbids it. One that is broken is told by the "
         "shortest calls from boot that break it. Status 1 if\none is refuted or not decided.",
         "pvhspec prove\npvhspec prove symmetric --no-cache",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="invariants (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="invariants and obligations (default: all)"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
         "--from-boot",
@@ -42,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     if needs_solver():
         return 3
     spec = spec_of(args.spec)
-    known = {n for i in spec.invariants for n in (i.name, i.clause)}
+    from pvhspec.backends.solver.claims import claims
+
+    known = {n for c in claims(spec) for n in (c.name, c.clause)}
     for name in args.names:
         if name not in known:
             raise PvhError(no_such_clause(name, spec))
@@ -67,5 +72,5 @@ def run(args: argparse.Namespace) -> int:
     else:
         for proof in proofs:
             print("\n".join(tell_proof(spec, proof)))
-        print(f"\n{good} of {len(proofs)} invariants proved, in {seconds:.1f} s.")
+        print(f"\n{good} of {len(proofs)} proved, in {seconds:.1f} s.")
     return 0 if good == len(proofs) else 1

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pvhspec.backends.solver.claims import Aim, aim
 from pvhspec.backends.solver.combos import Combo, expressions
 from pvhspec.backends.solver.goals import Goal, Where, specials
 from pvhspec.backends.solver.ground import Frame
+from pvhspec.backends.solver.obligation import unpayable
 from pvhspec.backends.solver.reach import Chain, Execution, Step
-from pvhspec.backends.solver.replay import holds
-from pvhspec.backends.solver.rewrite import decide_gates, solve_equalities, substitute
+from pvhspec.backends.solver.replay import holds, instance
 from pvhspec.backends.solver.search import Sought, broken_by, played, rank, shortest
-from pvhspec.ir.ir import Const, Expr, Invariant, Operation, Quant, Spec
+from pvhspec.ir.ir import Expr, Invariant, Observation, Operation, Spec
 
-__all__ = ["DEPTH", "Story", "story"]
+__all__ = ["DEPTH", "WHEN_OWED", "Story", "story"]
 
+WHEN_OWED = ", when it is owed,"  # ends the name of a block that forbids what is owed
 DEPTH = 3  # calls before the one that breaks it
 
 
@@ -43,18 +45,24 @@ def story(
     """
     trouble = "no step breaks it"
     for name, where in sorted(guilty, key=lambda g: rank(g[1])):
-        goal = solve_equalities(decide_gates(invariant.body, *where))
+        goal = aim(invariant, *where)
         items = specials(spec, where)
-        last = [i for i in items if i.id == name]
+        last = [i for i in items if i.id == name.removesuffix(WHEN_OWED)]
+        pays = name.endswith(WHEN_OWED)
         ways = [
             Sought(
-                Goal(item, partial(_ask, goal, item), (goal, *expressions(item))),
-                partial(_against, spec, goal, where),
+                Goal(
+                    item,
+                    partial(_ask_payment if pays else _ask, goal, item),
+                    (*_reads(goal), *expressions(item)),
+                ),
+                partial(_against, spec, goal, where, item if pays else None),
             )
             for item in last
         ] or [
             Sought(
-                Goal(None, partial(_ask, goal, None), (goal,)), partial(_against, spec, goal, where)
+                Goal(None, partial(_ask, goal, None), _reads(goal)),
+                partial(_against, spec, goal, where, None),
             )
         ]
         found = shortest(spec, ways, items, where, range(DEPTH + 1), budget)
@@ -64,22 +72,45 @@ def story(
     return trouble
 
 
-def _ask(goal: Expr, item: Step | None, chain: Chain) -> None:
+def _reads(goal: Aim) -> tuple[Expr, ...]:
+    return (goal.goal,) if goal.given is None else (goal.goal, goal.given)
+
+
+def _ask(goal: Aim, item: Step | None, chain: Chain) -> None:
     after: Any = chain.view
     if isinstance(item, Operation):
         after = chain.last(item).after
     elif item is not None:
         _, after = chain.last_event(item)
-    chain.watched.update(chain.ground.deny(goal, Frame("state.", after, {})))
+    at = chain.ground.deny(goal.goal, Frame("state.", after, {}))
+    if goal.given is not None:
+        given = chain.ground.expr(goal.given, Frame("state.", chain.view, {}, at))
+        chain.ground.constraints.append(given)
+    chain.watched.update(at)
 
 
-def _against(spec: Spec, goal: Expr, where: Where, execution: Execution) -> str:
+def _ask_payment(goal: Aim, item: Step | None, chain: Chain) -> None:
+    assert isinstance(item, Observation)
+    frame, _ = chain.last_event(item)
+    chain.watched.update(unpayable(chain.ground, item, goal, frame))
+
+
+def _against(
+    spec: Spec, goal: Aim, where: Where, forbids: Step | None, execution: Execution
+) -> str:
+    """What the interpreter has against it. `forbids`: the block that forbids the last step."""
+    last = len(execution.moves)
     machine: Any = None
-    for number, (machine, told) in enumerate(played(spec, execution, where)):  # noqa: B007
-        if broken := broken_by(told):
+    broken: list[str] = []
+    for number, (machine, told) in enumerate(played(spec, execution, where)):
+        broken = broken_by(told)
+        if broken and (forbids is None or number < last):
             return f"step {number} violates {broken[0]}"
-    at, body = dict(execution.at), goal
-    while isinstance(body, Quant) and body.kind == "forall":
-        values: dict[str, Expr] = {v.name: Const(v.type, at[v.name]) for v in body.vars}
-        body = substitute(body.body, values)
+        if goal.given is not None and number == last - 1:
+            owed = instance(goal.given, execution.at, goal)
+            if holds(spec, machine.store, owed, *where) is not True:
+                return "nothing is owed before the last step"
+    if isinstance(forbids, Observation):
+        return "" if {r.clause for r in forbids.requires} & set(broken) else "it is not forbidden"
+    body = instance(goal.goal, execution.at, goal)
     return "" if holds(spec, machine.store, body, *where) is False else "it holds all the same"

@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import z3
 
-from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
+from pvhspec.backends.solver.claims import Aim
+from pvhspec.backends.solver.ground import Frame, Ground, Unsupported, View
+from pvhspec.backends.solver.rewrite import OWED
 from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.step import Call, call, event
 from pvhspec.backends.solver.views import After, AnyState, Boot
-from pvhspec.ir.ir import Expr, Observation, Operation, State
+from pvhspec.ir.ir import Expr, Observation, Operation, Quant, State
 
 __all__ = [
     "Broken",
@@ -24,9 +26,11 @@ __all__ = [
     "by_call",
     "by_drift",
     "by_event",
+    "by_payment",
     "cells_of",
     "easy",
     "solve",
+    "unpayable",
 ]
 
 _ROUNDS = 60
@@ -64,7 +68,7 @@ def at_boot(states: dict[str, State], goal: Expr, budget: float) -> Outcome:
 
 
 def by_call(
-    states: dict[str, State], op: Operation, known: list[Expr], goal: Expr, budget: float
+    states: dict[str, State], op: Operation, known: list[Expr], aim: Aim, budget: float
 ) -> Outcome:
     """Whether a call keeps it, where `known` held before."""
     ground = Ground(states)
@@ -72,7 +76,7 @@ def by_call(
     try:
         made = call(ground, op, Frame("in.", before, {}), lowest=False)
         ground.constraints.append(made.allowed)
-        at = ground.deny(goal, Frame("", made.after, {}))
+        at = _lost(ground, aim, before, made.after)
         for fact in known:
             ground.assume(fact, Frame("", before, {}))
         return solve(
@@ -85,8 +89,53 @@ def by_call(
         return Outcome("open", why=str(what))
 
 
+def _lost(ground: Ground, aim: Aim, before: View, after: View) -> dict[str, Term]:
+    """Assert that a step does not keep what it has to; the values for which it does not."""
+    at = ground.deny(aim.goal, Frame("", after, {}))
+    if aim.given is not None:
+        ground.constraints.append(ground.expr(aim.given, Frame("", before, {}, at)))
+    return at
+
+
+def unpayable(ground: Ground, block: Observation, aim: Aim, frame: Frame) -> dict[str, Term]:
+    """Assert that an event pays what is owed, and that the block forbids it; who is owed what."""
+    assert isinstance(aim.goal, Quant)
+    assert aim.given is not None
+    assert aim.paid is not None
+    at = {v.name: ground.fresh(v.name, v.type) for v in aim.goal.vars}
+    for variable in aim.goal.vars:  # who is owed is whose event it is
+        name = variable.name.removesuffix(OWED)
+        if name != variable.name:
+            own = ground.input(name, variable.type, frame)
+            ground.constraints.append(at[variable.name] == own)
+    for wanted in (aim.given, aim.paid.test):
+        ground.constraints.append(ground.expr(wanted, frame.inside(at)))
+    fine = [ground.expr(r.test, frame) for r in block.requires]
+    ground.constraints.append(z3.Not(z3.And(*fine)))
+    return at
+
+
+def by_payment(
+    states: dict[str, State], block: Observation, known: list[Expr], aim: Aim, budget: float
+) -> Outcome:
+    """Whether a block lets the event come that is owed, whenever it is."""
+    ground = Ground(states)
+    before = AnyState(ground, "")
+    try:
+        frame = Frame("in.", before, {})
+        after = event(ground, block, frame)
+        at = unpayable(ground, block, aim, frame)
+        for fact in known:
+            ground.assume(fact, Frame("", before, {}))
+        return solve(
+            ground, budget, lambda m: _broken(ground, m, None, frame.inputs, before, after, at)
+        )
+    except Unsupported as what:
+        return Outcome("open", why=str(what))
+
+
 def by_event(
-    states: dict[str, State], block: Observation, known: list[Expr], goal: Expr, budget: float
+    states: dict[str, State], block: Observation, known: list[Expr], aim: Aim, budget: float
 ) -> Outcome:
     """Whether an event of another kind keeps it."""
     ground = Ground(states)
@@ -94,7 +143,9 @@ def by_event(
     try:
         frame = Frame("in.", before, {})
         after = event(ground, block, frame)
-        at = ground.deny(goal, Frame("", after, {}))
+        at = _lost(ground, aim, before, after)
+        if aim.paid is not None and aim.paid.event == block.event:
+            ground.constraints.append(z3.Not(ground.expr(aim.paid.test, frame.inside(at))))
         for fact in known:
             ground.assume(fact, Frame("", before, {}))
         return solve(
@@ -127,13 +178,13 @@ class _Drifted:
 
 
 def by_drift(
-    states: dict[str, State], state: State, known: list[Expr], goal: Expr, budget: float
+    states: dict[str, State], state: State, known: list[Expr], aim: Aim, budget: float
 ) -> Outcome:
     """Whether a change from outside keeps it."""
     ground = Ground(states)
     before = AnyState(ground, "")
     after = _Drifted(ground, before, state)
-    at = ground.deny(goal, Frame("", after, {}))
+    at = _lost(ground, aim, before, after)
     for fact in known:
         ground.assume(fact, Frame("", before, {}))
     return solve(ground, budget, lambda m: _broken(ground, m, None, {}, before, after, at))

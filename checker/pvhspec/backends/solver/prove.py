@@ -6,19 +6,29 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from pvhspec.backends.solver.claims import Aim, Kept, aim, claims, ended
 from pvhspec.backends.solver.combos import Combo, alike, combos
-from pvhspec.backends.solver.from_boot import Story, story
-from pvhspec.backends.solver.obligation import Outcome, at_boot, by_call, by_drift, by_event
+from pvhspec.backends.solver.from_boot import WHEN_OWED, Story, story
+from pvhspec.backends.solver.obligation import (
+    Outcome,
+    at_boot,
+    by_call,
+    by_drift,
+    by_event,
+    by_payment,
+)
 from pvhspec.backends.solver.parallel import Job, run_all
 from pvhspec.backends.solver.replay import Trial
-from pvhspec.backends.solver.rewrite import decide_gates, gates_in, solve_equalities, walk
+from pvhspec.backends.solver.rewrite import gates_in, walk
 from pvhspec.backends.solver.search import rank
 from pvhspec.backends.solver.step import special_observation, special_operation
-from pvhspec.ir.ir import Cell, Expr, Invariant, Observation, Operation, Spec
+from pvhspec.ir import build
+from pvhspec.ir.ir import Cell, Expr, Invariant, Observation, Operation, Spec, Version
 
 __all__ = ["Proof", "Step", "first_refuted", "prove"]
 
 Touched = Callable[["Operation | Observation | str"], bool]
+Aiming = Callable[[Invariant, Version, str], Aim]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,11 @@ class Step:
 
 @dataclass(slots=True)
 class Proof:
-    """An invariant and its steps. `untouched`: how many steps change nothing that it speaks of."""
+    """An invariant, or what an obligation keeps, and its steps.
+
+    `untouched`: how many steps change nothing that it speaks of. `ends`: the steps that may meet an
+    obligation's `unless`.
+    """
 
     invariant: Invariant
     steps: list[Step] = field(default_factory=list)
@@ -47,6 +61,7 @@ class Proof:
     trusted: tuple[str, ...] = ()
     hangs_on: tuple[str, ...] = ()
     story: Story | str = ""
+    ends: tuple[str, ...] = ()
 
     @property
     def inductive(self) -> bool:
@@ -78,15 +93,20 @@ def prove(
     `budget` is for each step; `from_boot` for the way from boot to where one is broken.
     """
     every = combos(spec)
-    chosen = [i for i in spec.invariants if not names or i.name in names or i.clause in names]
+    chosen = [i for i in claims(spec) if not names or i.name in names or i.clause in names]
     work: list[tuple[Proof, Job]] = []
     proofs: list[Proof] = []
+    ends: list[tuple[Proof, Job]] = []
     for invariant in chosen:
         proof = Proof(invariant, trusted=_trusted(spec, invariant))
         proofs.append(proof)
         work += [(proof, job) for job in _steps(spec, proof, every, budget)]
-    results = run_all([job for _, job in work], jobs, cache, done)
-    for (proof, job), (result, cached, seconds) in zip(work, results, strict=True):
+        ends += [(proof, job) for job in _ends(spec, invariant, every, budget)]
+    results = run_all([job for _, job in (*work, *ends)], jobs, cache, done)
+    for (proof, job), (result, _, _) in zip(ends, results[len(work) :], strict=True):
+        if result[0].status == "refuted" and job.what not in proof.ends:
+            proof.ends = (*proof.ends, job.what)
+    for (proof, job), (result, cached, seconds) in zip(work, results[: len(work)], strict=True):
         outcome, with_ = result
         proof.steps.append(
             Step(job.what, job.operation, job.group, outcome, with_, cached, seconds)
@@ -103,7 +123,7 @@ def _guilty(spec: Spec, proof: Proof) -> Iterator[tuple[str, Combo]]:
     blocks = {b.id for b in spec.observations}
     for step in proof.steps:
         if step.outcome.status == "refuted":
-            what = step.what if step.what in blocks else ""
+            what = step.what if step.what.removesuffix(WHEN_OWED) in blocks else ""
             name = what if step.operation is None else step.operation.id
             yield name, min(step.group, key=rank)
 
@@ -139,13 +159,14 @@ def _rest_on(proofs: list[Proof], spec: Spec) -> None:
                 changed = True
 
 
-def _reads(node: Expr) -> set[str]:
-    return {n.state for n in walk(node) if isinstance(n, Cell)}
+def _reads(claim: Invariant) -> set[str]:
+    nodes = (claim.body, claim.given) if isinstance(claim, Kept) else (claim.body,)
+    return {n.state for node in nodes for n in walk(node) if isinstance(n, Cell)}
 
 
 def _trusted(spec: Spec, invariant: Invariant) -> tuple[str, ...]:
     """Operations that may change a state of the invariant in ways the text does not tell."""
-    reads = _reads(invariant.body)
+    reads = _reads(invariant)
     return tuple(
         op.name for op in spec.operations if "*" in op.disturbs or reads & set(op.disturbs)
     )
@@ -158,34 +179,67 @@ def _steps(
     budget: float,
     touched: Touched = lambda _: True,
 ) -> Iterator[Job]:
-    invariant = proof.invariant
-    reads = _reads(invariant.body)
-    for group in _groups_of(invariant, every):
-        version, mode = group[0]
-        goals = _Facts(spec, invariant, version, mode)
-        if touched(""):
-            yield goals.job(
-                "at boot", None, group, budget, lambda g: at_boot(spec.states, g.goal, budget)
-            )
-        for state in spec.states.values() if touched("") else ():
-            if state.drift is None or state.drift_kind == "change unseen":
-                continue  # no step of the world
-            if state.name in reads:
-                yield goals.drift(state.name, group, budget)
-            else:
-                proof.untouched += 1
-        for op in (o for o in spec.operations if touched(o)):
-            if not reads & {u.target for u in (*op.updates, *op.always)}:
-                proof.untouched += 1
-                continue
-            for part in alike(op, group):
-                yield _Facts(spec, invariant, *part[0]).call(op, part, budget)
-        for block in (b for b in spec.observations if touched(b)):
-            if not reads & {u.target for u in block.updates}:
-                proof.untouched += 1
-                continue
-            for part in alike(block, group):
-                yield _Facts(spec, invariant, *part[0]).event(block, part, budget)
+    claim = proof.invariant
+    for group in _groups_of(claim, every):
+        facts = _Facts(spec, claim, group[0], aim)
+        if facts.idle:
+            continue  # nothing is owed
+        if touched("") and not isinstance(claim, Kept):
+            yield facts.boot(group, budget)
+        yield from _moves(spec, claim, group, budget, aim, touched, proof)
+        if isinstance(claim, Kept):
+            then = claim.obligation.then.event
+            for block in (b for b in spec.observations if b.event == then and touched(b)):
+                for part in alike(block, group) if block.requires else ():
+                    yield _Facts(spec, claim, part[0], aim).payment(block, part, budget)
+
+
+def _ends(spec: Spec, claim: Invariant, every: tuple[Combo, ...], budget: float) -> Iterator[Job]:
+    """Whether each step may meet an obligation's `unless`."""
+    if isinstance(claim, Kept) and claim.obligation.unless != build.FALSE:
+        for group in _groups_of(claim, every):
+            if not _Facts(spec, claim, group[0], aim).idle:
+                yield from _moves(spec, claim, group, budget, _ended)
+
+
+def _ended(claim: Invariant, version: Version, mode: str) -> Aim:
+    assert isinstance(claim, Kept)
+    return ended(claim, version, mode)
+
+
+def _moves(
+    spec: Spec,
+    claim: Invariant,
+    group: tuple[Combo, ...],
+    budget: float,
+    of: Aiming,
+    touched: Touched = lambda _: True,
+    proof: Proof | None = None,
+) -> Iterator[Job]:
+    """Everything that may change what a claim speaks of: drift, calls and other events."""
+    reads = _reads(claim)
+    idle = 0
+    for state in spec.states.values() if touched("") else ():
+        if state.drift is None or state.drift_kind == "change unseen":
+            continue  # no step of the world
+        if state.name in reads:
+            yield _Facts(spec, claim, group[0], of).drift(state.name, group, budget)
+        else:
+            idle += 1
+    for op in (o for o in spec.operations if touched(o)):
+        if not reads & {u.target for u in (*op.updates, *op.always)}:
+            idle += 1
+            continue
+        for part in alike(op, group):
+            yield _Facts(spec, claim, part[0], of).call(op, part, budget)
+    for block in (b for b in spec.observations if touched(b)):
+        if not reads & {u.target for u in block.updates}:
+            idle += 1
+            continue
+        for part in alike(block, group):
+            yield _Facts(spec, claim, part[0], of).event(block, part, budget)
+    if proof is not None:
+        proof.untouched += idle
 
 
 def _groups_of(invariant: Invariant, every: tuple[Combo, ...]) -> Iterator[tuple[Combo, ...]]:
@@ -197,31 +251,38 @@ def _groups_of(invariant: Invariant, every: tuple[Combo, ...]) -> Iterator[tuple
 
 
 class _Facts:
-    """An invariant and all others, for one release and mode."""
+    """A claim and all invariants, for one release and mode."""
 
-    def __init__(
-        self, spec: Spec, invariant: Invariant, version: tuple[int, ...], mode: str
-    ) -> None:
-        self.spec, self.where = spec, (version, mode)
-        self.bodies = {
-            i.name: solve_equalities(decide_gates(i.body, version, mode)) for i in spec.invariants
-        }
-        self.name = invariant.name
-        self.goal = self.bodies[invariant.name]
-        self.first = (self.name, *invariant.using)
+    def __init__(self, spec: Spec, claim: Invariant, where: Combo, of: Aiming) -> None:
+        self.spec, self.where = spec, where
+        self.bodies = {i.name: aim(i, *where).goal for i in spec.invariants}
+        self.aim = of(claim, *where)
+        kept = isinstance(claim, Kept)
+        self.name = claim.clause if kept else claim.name
+        self.first = () if kept else (claim.name, *claim.using)
 
-    def job(
-        self,
-        what: str,
-        operation: Operation | None,
-        group: tuple[Combo, ...],
-        budget: float,
-        run: Callable[[_Facts], Outcome],
-        *parts: object,
-    ) -> Job:
-        """A job without hypotheses."""
-        key = (what, self.goal, self.spec.states, budget, *parts)
-        return Job(what, operation, group, key, lambda: (run(self), ()))
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to keep in this release and mode."""
+        return self.aim.given == build.FALSE
+
+    def boot(self, group: tuple[Combo, ...], budget: float) -> Job:
+        """The state at boot."""
+        key = ("at boot", self.aim, self.spec.states, budget)
+
+        def run() -> tuple[Outcome, tuple[str, ...]]:
+            return at_boot(self.spec.states, self.aim.goal, budget), ()
+
+        return Job("at boot", None, group, key, run)
+
+    def payment(self, block: Observation, group: tuple[Combo, ...], budget: float) -> Job:
+        """The event that is owed, which nothing may forbid."""
+        special = special_observation(block, *self.where)
+        states, what = self.spec.states, block.id + WHEN_OWED
+        if special is None:
+            return Job(what, None, group, ("closed",), lambda: (Outcome("proved"), ()))
+        step = self._plain(lambda known: by_payment(states, special, known, self.aim, budget))
+        return self._tried(what, None, group, budget, step, special)
 
     def drift(self, state: str, group: tuple[Combo, ...], budget: float) -> Job:
         """A change from outside."""
@@ -232,7 +293,7 @@ class _Facts:
             None,
             group,
             budget,
-            self._plain(lambda known: by_drift(states, decl, known, self.goal, budget)),
+            self._plain(lambda known: by_drift(states, decl, known, self.aim, budget)),
         )
 
     def event(self, block: Observation, group: tuple[Combo, ...], budget: float) -> Job:
@@ -246,7 +307,7 @@ class _Facts:
             None,
             group,
             budget,
-            self._plain(lambda known: by_event(states, special, known, self.goal, budget)),
+            self._plain(lambda known: by_event(states, special, known, self.aim, budget)),
             special,
         )
 
@@ -257,11 +318,11 @@ class _Facts:
 
         def step(names: list[str]) -> tuple[Outcome, list[str]]:
             known = [self.bodies[n] for n in names]
-            outcome = by_call(self.spec.states, special, known, self.goal, budget)
+            outcome = by_call(self.spec.states, special, known, self.aim, budget)
             others = [n for n in self.bodies if n not in names]
             if outcome.broken is None:
                 return outcome, others if outcome.status == "open" else []
-            trial = Trial(self.spec, op, self.bodies, self.goal, self.where)
+            trial = Trial(self.spec, op, self.bodies, self.aim, self.where)
             missing = trial.missing(outcome.broken)
             if missing and not set(missing) & set(names):
                 return outcome, missing
@@ -303,5 +364,5 @@ class _Facts:
                     return outcome, tuple(n for n in names if n != self.name)
                 names += missing
 
-        key = (what, self.goal, self.bodies, self.spec.states, budget, *parts)
+        key = (what, self.aim, self.bodies, self.spec.states, budget, *parts)
         return Job(what, op, group, key, run)

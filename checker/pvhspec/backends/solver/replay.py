@@ -11,13 +11,14 @@ from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.path import explore
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.protocol import Call, Seen, Verdict
+from pvhspec.backends.solver.claims import Aim
 from pvhspec.backends.solver.combos import Combo
 from pvhspec.backends.solver.obligation import Broken, Cells
 from pvhspec.backends.solver.rewrite import substitute
 from pvhspec.ir.ir import Const, Expr, Operation, Quant, Spec, Version
 from pvhspec.types.types import BoolType
 
-__all__ = ["Stuck", "Trial", "holds", "seen_call", "settle", "succeeds"]
+__all__ = ["Stuck", "Trial", "holds", "instance", "seen_call", "settle", "succeeds"]
 
 
 def seen_call(spec: Spec, op: Operation, inputs: dict[str, Any], code: int, seq: int = 0) -> Seen:
@@ -65,12 +66,12 @@ def succeeds(
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A call that is said to break `goal`, where every one of `known` holds before it."""
+    """A call that is said to break `aim`, where every one of `known` holds before it."""
 
     spec: Spec
     op: Operation
     known: dict[str, Expr]
-    goal: Expr
+    aim: Aim
     where: Combo
 
     def missing(self, broken: Broken) -> list[str]:
@@ -91,14 +92,21 @@ class Trial:
         for name, fact in self.known.items():
             if holds(spec, machine.store, fact, *self.where) is False:
                 return f"{name} does not hold before the call"
+        if self.aim.given is not None:
+            owed = instance(self.aim.given, broken.at, self.aim)
+            if holds(spec, machine.store, owed, *self.where) is False:
+                return "nothing is owed before the call"
         seen = seen_call(spec, self.op, dict(broken.inputs), broken.code or 0)
         free = {c.lowest for c in self.op.choices}  # an invariant holds whatever is chosen
         found = [j.clause for j in machine.feed(seen) if j.verdict is Verdict.VIOLATES]
         wrong = [c for c in found if c not in free]
         if wrong:
             return f"the call violates {', '.join(wrong)}"
-        if holds(spec, machine.store, _instance(self.goal, broken), *self.where) is not False:
-            return "the invariant holds after the call"
+        if (
+            holds(spec, machine.store, instance(self.aim.goal, broken.at, self.aim), *self.where)
+            is not False
+        ):
+            return "it holds after the call"
         return ""
 
     def shrunk(self, broken: Broken) -> Broken:
@@ -154,11 +162,13 @@ class Stuck:
         return tuple(left)
 
 
-def _instance(goal: Expr, broken: Broken) -> Expr:
-    """The goal for the values it is said to fail for."""
-    at = dict(broken.at)
+def instance(node: Expr, values: Iterable[tuple[str, Any]], aim: Aim) -> Expr:
+    """An aim's goal, or what was given, for the values that the goal is said to fail for."""
+    at, goal, known = dict(values), aim.goal, dict[str, Expr]()
+    is_goal = node is goal
     while isinstance(goal, Quant) and goal.kind == "forall":
         if not all(v.name in at for v in goal.vars):
-            return goal
-        goal = substitute(goal.body, {v.name: Const(v.type, at[v.name]) for v in goal.vars})
-    return goal
+            break
+        known |= {v.name: Const(v.type, at[v.name]) for v in goal.vars}
+        goal = goal.body
+    return substitute(goal if is_goal else node, known)

@@ -27,14 +27,19 @@ from pvhspec.ir.ir import (
 from pvhspec.types.types import BOOL, BitsType
 
 __all__ = [
+    "OWED",
     "children",
     "decide_gates",
     "gates_in",
+    "inputs_as_variables",
     "rename_states",
     "solve_equalities",
     "substitute",
     "walk",
 ]
+
+
+OWED = ".owed"  # ends the name of a variable that stands for a field of the event
 
 
 def children(node: Expr) -> tuple[Expr, ...]:
@@ -128,6 +133,13 @@ def substitute(node: Expr, values: dict[str, Expr]) -> Expr:
     if isinstance(node, Var):
         return values.get(node.name, node)
     return _again(node, lambda n: substitute(n, values))
+
+
+def inputs_as_variables(node: Expr, made: dict[str, Var]) -> Expr:
+    """The expression with a variable for each of the event's fields; they are added to `made`."""
+    if isinstance(node, Input):
+        return made.setdefault(node.name, Var(node.name + OWED, node.type))
+    return _again(node, lambda n: inputs_as_variables(n, made))
 
 
 def rename_states(node: Expr, names: dict[str, str]) -> Expr:

@@ -69,6 +69,8 @@ def _worst(spec: Spec, proof: Proof) -> Iterator[tuple[Step, str]]:
 def _how(proof: Proof) -> Iterator[str]:
     with_ = sorted({w for s in proof.steps for w in s.with_})
     text = f"kept by {len(proof.steps)} steps; {proof.untouched} more change nothing it speaks of"
+    if proof.ends:
+        text += f"; no longer owed after {', '.join(proof.ends)}"
     if with_:
         text += f"; together with {', '.join(with_)}"
     if proof.trusted:
@@ -89,6 +91,7 @@ def proof_as_json(spec: Spec, proof: Proof) -> dict[str, Any]:
         "with": sorted({w for s in proof.steps for w in s.with_}),
         "needs": list(proof.hangs_on),
         "from_boot": None if story is None else [x.strip() for x in _from_boot(spec, proof)],
+        "ends": list(proof.ends),
         "program": None if story is None else as_program(story.execution),
         "broken": [
             {"step": s.what, "where": where, "text": list(broken_shown(spec, s, s.outcome.broken))}
