@@ -16,7 +16,7 @@ from pvhspec.backends.solver.step import Call, special_observation, special_oper
 from pvhspec.ir.ir import Error, Expr, Observation, Op, Operation, Quant, Spec, Update, Var
 from pvhspec.types.types import BOOL
 
-__all__ = ["Goal", "Where", "goals", "specials"]
+__all__ = ["Goal", "Where", "changes", "goals", "specials"]
 
 ENOSYS = 38  # what a number that is not in the table returns
 
@@ -98,14 +98,14 @@ def _of_operation(clause: str, op: Operation) -> Iterator[Goal]:
     if updates:
         yield goal(
             lambda ground, made: z3.And(
-                made.code == 0, z3.Or(*(_changes(ground, u, made.frame) for u in updates))
+                made.code == 0, z3.Or(*(changes(ground, u, made.frame) for u in updates))
             )
         )
     always = [u for u in op.always if u.clause == clause]
     if always:
         yield goal(
             lambda ground, made: z3.And(
-                made.reached, z3.Or(*(_changes(ground, u, made.frame) for u in always))
+                made.reached, z3.Or(*(changes(ground, u, made.frame) for u in always))
             )
         )
 
@@ -123,7 +123,7 @@ def _returned(error: Error) -> Callable[[Ground, Call], Term]:
     return ask
 
 
-def _changes(ground: Ground, update: Update, frame: Frame) -> Term:
+def changes(ground: Ground, update: Update, frame: Frame) -> Term:
     """An update happens and makes a difference."""
     new = {v.name: ground.fresh(v.name, v.type) for v in update.binders}
     inner = frame.inside(new) if new else frame
@@ -158,7 +158,7 @@ def _of_observation(clause: str, block: Observation) -> Iterator[Goal]:
         def changed(chain: Chain) -> None:
             frame, _ = chain.last_event(block)
             ground = chain.ground
-            ground.constraints.append(z3.Or(*(_changes(ground, u, frame) for u in updates)))
+            ground.constraints.append(z3.Or(*(changes(ground, u, frame) for u in updates)))
 
         yield Goal(block, changed, reads)
 

@@ -20,6 +20,7 @@ from pvhspec.ir.ir import Expr, Observation, Operation, Quant, State
 __all__ = [
     "Broken",
     "Cells",
+    "Drifted",
     "Outcome",
     "Search",
     "at_boot",
@@ -155,10 +156,10 @@ def by_event(
         return Outcome("open", why=str(what))
 
 
-class _Drifted:
+class Drifted:
     """The state after the world outside has changed one cell."""
 
-    def __init__(self, ground: Ground, before: AnyState, state: State) -> None:
+    def __init__(self, ground: Ground, before: View, state: State) -> None:
         self._before, self._state = before, state
         self._index = tuple(ground.fresh(v.name, v.type) for v in state.indices)
         self._value = ground.fresh(f"{state.name}.after", state.type)
@@ -167,6 +168,7 @@ class _Drifted:
         ground.assume(state.drift, Frame("", before, {}, names))
         if state.drift_kind == "rise":
             ground.constraints.append(self._value)
+        self.changed: Term = before.read(state.name, self._index) != self._value
 
     def read(self, state: str, index: tuple[Term, ...]) -> Term:
         """The value of a cell."""
@@ -183,7 +185,7 @@ def by_drift(
     """Whether a change from outside keeps it."""
     ground = Ground(states)
     before = AnyState(ground, "")
-    after = _Drifted(ground, before, state)
+    after = Drifted(ground, before, state)
     at = _lost(ground, aim, before, after)
     for fact in known:
         ground.assume(fact, Frame("", before, {}))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pvhspec.backends.solver.claims import Aim, Kept, aim, claims, ended
 from pvhspec.backends.solver.combos import Combo, alike, combos
+from pvhspec.backends.solver.deeper import deepest
 from pvhspec.backends.solver.from_boot import WHEN_OWED, Story, story
 from pvhspec.backends.solver.obligation import (
     Outcome,
@@ -27,6 +28,9 @@ from pvhspec.ir.ir import Cell, Expr, Invariant, Observation, Operation, Spec, V
 
 __all__ = ["Proof", "Step", "first_refuted", "prove"]
 
+AT_BOOT = "at boot"
+OUTSIDE = " from outside"
+
 Touched = Callable[["Operation | Observation | str"], bool]
 Aiming = Callable[[Invariant, Version, str], Aim]
 
@@ -35,7 +39,8 @@ Aiming = Callable[[Invariant, Version, str], Aim]
 class Step:
     """One step of an induction: what happens, where, and how that came out.
 
-    `with_` are the invariants that had to hold before, beside the one in question.
+    `with_` are the invariants that had to hold before, beside the one in question, and `k` for how
+    many steps they had to.
     """
 
     what: str
@@ -45,6 +50,7 @@ class Step:
     with_: tuple[str, ...]
     cached: bool
     seconds: float
+    k: int = 1
 
 
 @dataclass(slots=True)
@@ -111,11 +117,62 @@ def prove(
         proof.steps.append(
             Step(job.what, job.operation, job.group, outcome, with_, cached, seconds)
         )
+    _go_deeper(spec, proofs, budget, jobs, cache)
     for proof in proofs:
         if from_boot and not proof.inductive:
             proof.story = story(spec, proof.invariant, _guilty(spec, proof), from_boot)
     _rest_on(proofs, spec)
     return proofs
+
+
+def _go_deeper(
+    spec: Spec, proofs: list[Proof], budget: float, jobs: int | None, cache: bool
+) -> None:
+    """Prove by more steps at once what one step does not show."""
+    plain = [p for p in proofs if not p.inductive and not isinstance(p.invariant, Kept)]
+    left = [p for p in plain if not any(s.what == AT_BOOT for s in p.steps if _broken(s))]
+    work = [_deeper(spec, p, budget) for p in left]
+    for proof, (found, _, _) in zip(left, run_all(work, jobs, cache, _nobody), strict=True):
+        if found.k is not None:
+            others = tuple(i.name for i in spec.invariants if i is not proof.invariant)
+            proof.steps = [
+                replace(s, outcome=Outcome("proved"), with_=others, k=found.k) if _broken(s) else s
+                for s in proof.steps
+            ]
+
+
+def _broken(step: Step) -> bool:
+    return step.outcome.status == "refuted"
+
+
+def _nobody(_done: int, _of: int) -> None:
+    """Progress that is shown to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Depth:
+    """How many steps it takes; None: that many are not enough, or too many to look at."""
+
+    k: int | None
+    status: str
+
+
+def _deeper(spec: Spec, proof: Proof, budget: float) -> Job:
+    """Whether an invariant that one step does not keep is kept by several."""
+    claim = proof.invariant
+    guilty = tuple((_id(s), s.group) for s in proof.steps if _broken(s))
+    whole = (spec.operations, spec.observations, spec.states, spec.invariants)
+
+    def run() -> _Depth:
+        k = deepest(spec, claim, guilty, budget)
+        return _Depth(k, "open" if k is None else "proved")
+
+    return Job(claim.name, None, (), ("k", claim, guilty, *whole, budget), run)
+
+
+def _id(step: Step) -> str:
+    """The id of what happens."""
+    return step.operation.id if step.operation else step.what.removesuffix(OUTSIDE)
 
 
 def _guilty(spec: Spec, proof: Proof) -> Iterator[tuple[str, Combo]]:
@@ -268,12 +325,12 @@ class _Facts:
 
     def boot(self, group: tuple[Combo, ...], budget: float) -> Job:
         """The state at boot."""
-        key = ("at boot", self.aim, self.spec.states, budget)
+        key = (AT_BOOT, self.aim, self.spec.states, budget)
 
         def run() -> tuple[Outcome, tuple[str, ...]]:
             return at_boot(self.spec.states, self.aim.goal, budget), ()
 
-        return Job("at boot", None, group, key, run)
+        return Job(AT_BOOT, None, group, key, run)
 
     def payment(self, block: Observation, group: tuple[Combo, ...], budget: float) -> Job:
         """The event that is owed, which nothing may forbid."""
@@ -287,7 +344,7 @@ class _Facts:
     def drift(self, state: str, group: tuple[Combo, ...], budget: float) -> Job:
         """A change from outside."""
         decl, states = self.spec.states[state], self.spec.states
-        what = f"{state} from outside"
+        what = state + OUTSIDE
         return self._tried(
             what,
             None,

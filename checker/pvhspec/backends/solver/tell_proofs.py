@@ -69,6 +69,9 @@ def _worst(spec: Spec, proof: Proof) -> Iterator[tuple[Step, str]]:
 def _how(proof: Proof) -> Iterator[str]:
     with_ = sorted({w for s in proof.steps for w in s.with_})
     text = f"kept by {len(proof.steps)} steps; {proof.untouched} more change nothing it speaks of"
+    if deep := {s.what: s.k for s in proof.steps if s.k > 1}:
+        text += f"; by {max(deep.values())}-induction, as one step does not show it of "
+        text += ", ".join(deep)
     if proof.ends:
         text += f"; no longer owed after {', '.join(proof.ends)}"
     if with_:
@@ -87,6 +90,7 @@ def proof_as_json(spec: Spec, proof: Proof) -> dict[str, Any]:
         "status": proof.status,
         "steps": len(proof.steps),
         "untouched": proof.untouched,
+        "k": max((s.k for s in proof.steps), default=1),
         "trusted": list(proof.trusted),
         "with": sorted({w for s in proof.steps for w in s.with_}),
         "needs": list(proof.hangs_on),
