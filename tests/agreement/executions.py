@@ -82,6 +82,7 @@ operation any_order = op.1 takes args documented xen:a.h "x" {
   error EPERM first  when a < 2
   error EINVAL second when a == 1 or a == 2
   error ENOMEM full  maybe
+  error ENOENT again maybe when a == 8
   success {}
 }
 operation ordered = op.2 takes args documented xen:a.h "x" {
@@ -105,6 +106,8 @@ errors = [
         call("any_order", -12, {"any_order.full": "yes"}, a=1),
         call("any_order", -12, {"any_order.full": "yes"}, a=7),
         call("any_order", 0, ok("any_order"), a=7),
+        call("any_order", -2, {"any_order.again": "yes"}, a=8),
+        call("any_order", 0, ok("any_order"), a=8),
     )),
     Execution("success while an error is due", ERRORS, (
         call("any_order", 0, {"any_order.first": "no"}, a=0),
@@ -114,6 +117,7 @@ errors = [
         call("any_order", -1, {"any_order.first": "no"}, a=7),
         call("any_order", -1, {"any_order.second": "no"}, a=2),
         call("any_order", -16, {"any_order.success": "no"}, a=7),
+        call("any_order", -2, {"any_order.again": "no"}, a=7),
     )),
     Execution("in order, the first that holds", ERRORS, (
         call("ordered", -1, {"ordered.first": "yes"}, a=1, b=1),

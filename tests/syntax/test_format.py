@@ -134,11 +134,13 @@ def test_parentheses_are_the_authors() -> None:
 def test_errors_without_prose_are_a_table() -> None:
     assert module(
         "hypercall h = 1 { error ESRCH no_domain when a error E2BIG x maybe "
+        "error EBUSY y maybe when c "
         'error EINVAL odd "Odd." when b documented xen:a.h "B" }'
     ) == (
         "hypercall h = 1 {\n"
         "  error ESRCH no_domain when a\n"
         "  error E2BIG x         maybe\n"
+        "  error EBUSY y         maybe when c\n"
         '  error EINVAL odd "Odd."\n'
         "    when b\n"
         '    documented xen:a.h "B"\n'

@@ -196,7 +196,7 @@ def _reads(spec: Spec, clause: str, own: bool = False) -> set[str]:
         every = (*op.updates, *op.always)
         clauses = {e.clause for e in op.errors} | {u.clause for u in every} | {op.success}
         if clause in clauses:
-            mine: list[Any] = [e.when for e in op.errors if not own or e.clause == clause]
+            mine: list[Any] = [e.when or e.only for e in op.errors if not own or e.clause == clause]
             mine += [u for u in every if not own or u.clause == clause]
             found.update(_cells(mine))
     return found

@@ -212,7 +212,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """`code` is returned while `when` holds; `when` None: it may be, at any time.
+    """`code` is returned while `when` holds; `when` None: it may be, while `only` holds.
 
     Errors of one `rank` are in no order; a lower rank comes first: while one of its conditions
     holds no error of a higher rank may be returned. One that comes `after_success` is due only
@@ -226,6 +226,7 @@ class Error:
     rank: int
     after_success: bool
     gate: Gate
+    only: Expr | None = None
 
 
 # Errors of an operation itself have this rank or more. What it inherits has less: not reached.

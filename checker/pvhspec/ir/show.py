@@ -210,7 +210,9 @@ def _two(sizes: tuple[int, int]) -> str:
 def _error(error: Error) -> Iterator[str]:
     late = ", after success" if error.after_success else ""
     yield f"  error {error.name} {error.clause} (rank {error.rank}{late})"
-    yield "    maybe" if error.when is None else f"    when {show_expr(error.when)}"
+    cause = [] if error.when is not None else ["maybe"]
+    test = error.only if error.when is None else error.when
+    yield "    " + " ".join(cause + ([] if test is None else [f"when {show_expr(test)}"]))
 
 
 def _effects(

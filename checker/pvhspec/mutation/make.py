@@ -139,7 +139,7 @@ class _Walk:
 
     def _source(self, node: Any) -> str:
         if isinstance(node, ast.ErrorClause):
-            return f"error {node.errno.text} {node.name.text}" + ("" if node.test else " maybe")
+            return f"error {node.errno.text} {node.name.text}" + (" maybe" if node.maybe else "")
         if isinstance(node, ast.Gate):
             return f"{node.kind} {', '.join(node.values)}"
         span = node.span

@@ -173,7 +173,7 @@ def _of_call(node: Any) -> Iterator[Change]:
             code = next(c for c in _CODES if c != errno.text)
             yield Change("other code", replace(node, errno=replace(errno, text=code)))
             if test is not None:
-                yield Change("any time", replace(node, test=None, after_success=False))
+                yield Change("any time", replace(node, maybe=True, test=None, after_success=False))
             if after:
                 yield Change("before success", replace(node, after_success=False))
         case ast.InOrder(errors=errors):

@@ -264,14 +264,14 @@ class Builder(ExpressionBuilder):
         gates = tuple(x for x in c[3:] if isinstance(x, ast.Gate))
         cites = tuple(x for x in c[3:] if isinstance(x, ast.Cite))
         after = any(isinstance(x, Token) for x in c[3:])
-        test = next(x for x in c[3:] if isinstance(x, tuple))[0]
-        return ast.ErrorClause(span_of(meta), errno, name, prose, gates, after, test, cites)
+        maybe, test = next(x for x in c[3:] if isinstance(x, tuple))
+        return ast.ErrorClause(span_of(meta), errno, name, prose, gates, after, maybe, test, cites)
 
-    def when(self, meta: Meta, c: Children) -> tuple[ast.Expr | None]:
-        return (c[0],)
+    def when(self, meta: Meta, c: Children) -> tuple[bool, ast.Expr | None]:
+        return (False, c[0])
 
-    def maybe(self, meta: Meta, c: Children) -> tuple[ast.Expr | None]:
-        return (None,)
+    def maybe(self, meta: Meta, c: Children) -> tuple[bool, ast.Expr | None]:
+        return (True, c[0])
 
     def in_order(self, meta: Meta, c: Children) -> ast.InOrder:
         return ast.InOrder(span_of(meta), tuple(c))

@@ -251,7 +251,9 @@ def _errors(errors: Sequence[ast.ErrorClause]) -> list[Doc]:
 
 
 def _error(e: ast.ErrorClause, errno: str, name: str) -> Doc:
-    cause = cat("when ", Nest(expr_doc(e.test))) if e.test else "maybe"
+    cause: Doc = "maybe" if e.maybe else ""
+    if e.test is not None:
+        cause = cat("maybe when " if e.maybe else "when ", Nest(expr_doc(e.test)))
     if e.after_success:
         cause = cat("after success ", cause)
     if e.gates:

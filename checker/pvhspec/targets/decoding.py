@@ -14,6 +14,8 @@ from typing import Any
 
 from pvhspec.targets import wire
 from pvhspec.targets.steps import (
+    AREA_SIZE,
+    BUFFER_SPACE,
     Area,
     Buf,
     Hypercall,
@@ -53,6 +55,7 @@ class Decoder:
     width: int | None = None
     finished: bool = False  #: the probe said it was done
     _seq: int = 0
+    frames: tuple[int, int] | None = None  #: of the buffers and the area: the first, the one after
     _scratch_to_alias: int = 0
     _calls: dict[int, _Call] = field(default_factory=dict)
     _crash: str = ""
@@ -127,6 +130,7 @@ class Decoder:
         self.width = width
         self.vendor = vendor.decode("ascii", "replace").rstrip("\0")
         self._scratch_to_alias = alias - scratch
+        self.frames = scratch >> 12, (scratch + BUFFER_SPACE + AREA_SIZE) >> 12
 
     def entry(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         state = dict(zip(wire.ENTRY_WORDS, wire.ENTRY.unpack(payload), strict=True))

@@ -136,7 +136,8 @@ def capture_xen(
             "memory": True,
             "domains": True,
         },
-        "given": _beside_dom0(vcpus) if domu else lone_dom0(vcpus, text),
+        "given": (_beside_dom0(vcpus) if domu else lone_dom0(vcpus, text))
+        | _probe_alone(int(domu), decoder),
     }
     return Capture(header, events, text, time.monotonic() - start)
 
@@ -221,6 +222,20 @@ def lone_dom0(vcpus: int, console: str) -> dict[str, Any]:
     }
     if pirqs := _PIRQS.search(console):
         given["nr_pirqs"] = {"0": int(pirqs[1])}
+    return given
+
+
+def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
+    """What is true where nothing but the probe runs: it sets up no interrupts of its own, gives
+    none of its memory away, and can ask for little beside what Xen is left with."""
+    given: dict[str, Any] = {
+        "memory_to_spare": {"": True},
+        "other_interrupts": {str(domain): False},
+        "hvm_domain": {"*": True},
+    }
+    if decoder.frames is not None:
+        first, end = decoder.frames
+        given |= {"ram_from": {str(domain): first}, "ram_until": {str(domain): end}}
     return given
 
 

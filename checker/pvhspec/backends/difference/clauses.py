@@ -156,10 +156,8 @@ def _parts_of_item(item: Item) -> Iterator[tuple[str, Part]]:
     for error in item.errors:
         first = tuple(sorted(e.clause for e in item.errors if e.rank < error.rank))
         what = (error.code, error.after_success, error.when is None, first)
-        yield (
-            error.clause,
-            Part("error", item.id, what, () if error.when is None else (error.when,)),
-        )
+        tests = tuple(t for t in (error.when, error.only) if t is not None)
+        yield error.clause, Part("error", item.id, what, tests)
     for choice in item.choices:
         yield choice.clause, Part("choice", item.id, (str(choice.var.type),), (choice.when,))
         if choice.lowest is not None:

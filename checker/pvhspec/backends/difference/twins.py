@@ -306,7 +306,11 @@ def _renamed(item: Item, names: dict[str, str]) -> Item:
     return replace(
         item,
         errors=tuple(
-            replace(e, when=None if e.when is None else rename_states(e.when, names))
+            replace(
+                e,
+                when=None if e.when is None else rename_states(e.when, names),
+                only=None if e.only is None else rename_states(e.only, names),
+            )
             for e in item.errors
         ),
         choices=tuple(replace(c, when=rename_states(c.when, names)) for c in item.choices),

@@ -48,6 +48,7 @@ class Stepper:
         self._late = self._tests(e for e in late if e.when is not None)
         self._maybe = {e.code: e for e in plain if e.when is None}
         self._maybe_late = {e.code: e for e in late if e.when is None}
+        self._only = {e.clause: compiler.expr(e.only) for e in offered if e.only is not None}
         self._shown = [_shows(op.updates, c.var) for c in op.choices]
         self._choices = [self._choice(c) for c in op.choices]
         self._result = None if op.result is None else compiler.expr(op.result)
@@ -72,7 +73,7 @@ class Stepper:
         if code is None:
             code = self._suppose(path, bool(due), owed)
         elif code:
-            self._refused(code, bool(due), owed, clauses)
+            self._refused(path, code, bool(due), owed, clauses)
         elif owed:
             error = owed[0][0]
             others = tuple(e.clause for e, _ in owed[1:])
@@ -113,16 +114,25 @@ class Stepper:
     def _suppose(self, path: Path, due: bool, owed: list[tuple[Error, Fn]]) -> int:
         """The result was not seen: every one that is allowed is supposed in its turn."""
         rank = owed[0][0].rank if due else None
-        maybe = [c for c, e in self._maybe.items() if rank is None or e.rank <= rank]
+        maybe = [
+            c for c, e in self._maybe.items()
+            if (rank is None or e.rank <= rank) and self._may(path, e)
+        ]  # fmt: skip
         codes = list(dict.fromkeys([*(e.code for e, _ in owed), *maybe]))
         if not due:
-            codes += [c for c in self._maybe_late if c not in codes]
+            late = [c for c, e in self._maybe_late.items() if self._may(path, e)]
+            codes += [c for c in late if c not in codes]
         if not owed:
             codes.insert(0, 0)
         return codes[path.choose(len(codes))] if len(codes) > 1 else codes[0]
 
+    def _may(self, path: Path, error: Error) -> bool:
+        """Whether an error that may come might have come now."""
+        only = self._only.get(error.clause)
+        return only is None or path.decide(only(path))
+
     def _refused(
-        self, code: int, due: bool, owed: list[tuple[Error, Fn]], clauses: list[str]
+        self, path: Path, code: int, due: bool, owed: list[tuple[Error, Fn]], clauses: list[str]
     ) -> None:
         """An error was returned: it must be one that is due, or may always be."""
         for error, _ in owed:
@@ -130,7 +140,8 @@ class Stepper:
                 clauses.append(error.clause)
                 return
         maybe = self._maybe.get(code) or (None if due else self._maybe_late.get(code))
-        if maybe is not None and (not due or maybe.rank <= owed[0][0].rank):
+        timely = maybe is not None and (not due or maybe.rank <= owed[0][0].rank)
+        if maybe is not None and timely and self._may(path, maybe):
             clauses.append(maybe.clause)
             return
         if not self.op.modelled and not (due and owed[0][0].rank < OWN_RANK):

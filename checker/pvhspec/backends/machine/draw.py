@@ -16,7 +16,8 @@ __all__ = ["Drawer", "chapter", "offered"]
 # Calls that end or stall the guest where they are given what the text says nothing of: only these
 # values are drawn, and what they keep the caller from finding out is left out on purpose.
 _ONLY: dict[tuple[str, str], tuple[int, ...]] = {
-    ("HVMOP_set_param", "index"): (0,),  # other parameters crash the domain, or pin its memory
+    # Others crash the domain, or pin its memory, or are taken as any value is.
+    ("HVMOP_set_param", "index"): (0, 0, 0, 0, 0, 0, 1, 4, 19, 35, 36, 38, 39, 0xFFFFFFFF),
 }
 _OTHER_COMMANDS = (15, 16, 64, 0x7FFFFFFF, 0x80000006, 0xFFFFFFFF)
 
@@ -87,12 +88,7 @@ class Drawer:
             memory = "ordinary"  # which port it was would never be known, here nor to the judge
         cpl = 3 if self.random.random() < (0.02 if op.modelled else 0.6) else 0
         number = self._number(op)
-        refused = 0
-        values = self._values(op)
-        for slot in op.slots:
-            if slot.read and slot.name.endswith("_gfn") and values[slot.name] >> 32:
-                refused = next((e.code for e in op.errors if e.when is None), 0)
-        return Ask(op, values, memory, 3 if cpl else 0, number, refused)
+        return Ask(op, self._values(op), memory, 3 if cpl else 0, number)
 
     # ---- arguments -------------------------------------------------------------------------
 

@@ -30,17 +30,13 @@ _POINTER = 0x1000  # what a pointer is taken to be; any address but null
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A call by the specification's names. `values` holds fields of the structure and parameters.
-
-    `refused` is the error, if any, that is expected of the `maybe` ones.
-    """
+    """A call by the specification's names; `values` are fields of the structure and parameters."""
 
     op: Operation
     values: Mapping[str, int] = field(default_factory=dict)
     memory: Memory = "ordinary"
     cpl: Literal[0, 3] = 0
     number: int | None = None
-    refused: int = 0
 
 
 @dataclass(slots=True)
@@ -108,11 +104,11 @@ class Model:
 
     def foretell(self, ask: Ask) -> Foretold | None:
         """What the call would do; None where the model cannot say."""
-        came = self._step(ask, -ask.refused if ask.refused else None)
+        came = self._step(ask, None)
         if came is None:
             return None
         path, outcome = came
-        if outcome.code and not ask.refused:
+        if outcome.code:
             path, outcome = self._step(ask, -outcome.code) or came
         written = dict.fromkeys(clause for _, clause in path.writes.values())
         return Foretold(outcome.code or 0, (*outcome.clauses, *written), path)

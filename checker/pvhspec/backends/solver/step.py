@@ -46,14 +46,19 @@ def special_operation(op: Operation, version: Version, mode: str) -> Operation |
         return solve_equalities(decide_gates(node, version, mode))
 
     errors = tuple(
-        replace(e, gate=Gate(), when=None if e.when is None else of(e.when))
+        replace(
+            e,
+            gate=Gate(),
+            when=None if e.when is None else of(e.when),
+            only=None if e.only is None else of(e.only),
+        )
         for e in op.errors
         if e.gate.open(version, mode)
     )
     return replace(
         op,
         gate=Gate(),
-        errors=tuple(e for e in errors if e.when != build.FALSE),
+        errors=tuple(e for e in errors if build.FALSE not in (e.when, e.only)),
         choices=tuple(replace(c, when=of(c.when)) for c in op.choices),
         result=None if op.result is None else of(op.result),
         ensures=tuple(replace(e, test=of(e.test)) for e in op.ensures),
@@ -125,13 +130,18 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
     early, late = _due(ground, op, frame)
     refused = z3.Or(*(d for _, d in early))
     code = z3.BitVec(f"{prefix}code", 16)
+
+    def may(error: Error) -> Term:
+        return z3.BoolVal(True) if error.only is None else ground.expr(error.only, before_frame)
+
+    before_frame = frame
     anytime = [e for e in op.errors if e.when is None and not e.after_success]
     after_all = [e for e in op.errors if e.when is None and e.after_success]
     allowed = z3.Or(
         z3.And(code == 0, z3.Not(refused), *(z3.Not(d) for _, d in late)),
         *(z3.And(code == e.code, d) for e, d in (*early, *late)),
-        *(z3.And(code == e.code, _none_before(early, e.rank)) for e in anytime),
-        *(z3.And(code == e.code, z3.Not(refused)) for e in after_all),
+        *(z3.And(code == e.code, _none_before(early, e.rank), may(e)) for e in anytime),
+        *(z3.And(code == e.code, z3.Not(refused), may(e)) for e in after_all),
         *([] if op.modelled else [z3.And(code != 0, _none_before(early, OWN_RANK))]),
     )
     done = z3.Or(

@@ -326,8 +326,9 @@ class _Maker:
             tail = ast.Tail(node.gates, node.cites)
             clause = self._clauses.add(owner, node.name, "error", node.prose, tail, node.span)
             gate = owner.scope.gate(node.gates)
-            when = None if node.test is None else truth(node.test, self.env)
-            return [Error(clause, value, symbol.name, when, rank, node.after_success, gate)]
+            test = None if node.test is None else truth(node.test, self.env)
+            when, only = (None, test) if node.maybe else (test, None)
+            return [Error(clause, value, symbol.name, when, rank, node.after_success, gate, only)]
         except Stop:
             return []
 

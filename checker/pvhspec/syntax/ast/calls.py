@@ -173,7 +173,7 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class ErrorClause:
-    """`error ERRNO name when c`; `test` None means `maybe`."""
+    """`error ERRNO name when c`, or `maybe`, or `maybe when c`; `test` None: at any time."""
 
     span: Span
     errno: Name
@@ -181,6 +181,7 @@ class ErrorClause:
     prose: str | None
     gates: tuple[Gate, ...]
     after_success: bool
+    maybe: bool
     test: Expr | None
     cites: tuple[Cite, ...]
 
