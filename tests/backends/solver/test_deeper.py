@@ -8,8 +8,8 @@ from pvhspec.backends.solver.prove import Proof, prove
 from pvhspec.backends.solver.tell_proofs import proof_as_json, tell_proof
 from tests.backends.solver.small import bells
 
-# A lamp goes from stage to stage; to some of them it is never come. There is one: of two, either may
-# take any number of steps while the other stands still.
+# A lamp goes from stage to stage; to some of them it is never come. There is one: of two, either
+# may take any number of steps while the other stands still.
 LAMP = """type Lamp = u32 below 1
   "There is one."
   documented house:bell.h "lamp_t"
