@@ -12,7 +12,14 @@ from pvhspec.diagnostics import Diagnostic, PvhError, code
 from pvhspec.ir.ir import Spec, Version
 from pvhspec.names.gates import parse_version
 
-__all__ = ["add_asking", "needs_solver", "place_of", "place_options", "progress"]
+__all__ = [
+    "add_asking",
+    "authority_option",
+    "needs_solver",
+    "place_of",
+    "place_options",
+    "progress",
+]
 
 NO_MODE = code("PVH510", "The mode given is none of the specification's.")
 
@@ -29,6 +36,16 @@ def add_asking(parser: argparse.ArgumentParser, budget: float) -> None:
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--no-cache", action="store_true", help="decide again what is known")
+
+
+def authority_option(parser: argparse.ArgumentParser) -> None:
+    """`--authority`: whose promises are to be held to."""
+    parser.add_argument(
+        "--authority",
+        choices=("implemented", "documented"),
+        default="implemented",
+        help="documented: leave free what only an implementation promises",
+    )
 
 
 def place_options(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from difflib import get_close_matches
 
-from pvhspec.commands.asking import add_asking, needs_solver, progress
+from pvhspec.commands.asking import add_asking, authority_option, needs_solver, progress
 from pvhspec.commands.common import Subparsers, command, spec_of
 from pvhspec.diagnostics import Diagnostic, PvhError, code
 
@@ -31,6 +31,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("names", nargs="*", metavar="OPERATION", help="only these (default: all)")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     add_asking(parser, 10.0)
+    authority_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     found = complete(
         spec,
         args.names,
+        authority=args.authority,
         budget=args.budget,
         jobs=args.jobs,
         cache=not args.no_cache,

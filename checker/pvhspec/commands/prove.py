@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 
-from pvhspec.commands.asking import add_asking, needs_solver, progress
+from pvhspec.commands.asking import add_asking, authority_option, needs_solver, progress
 from pvhspec.commands.common import Subparsers, no_such_clause, spec_of
 from pvhspec.commands.common import command as subcommand
 from pvhspec.diagnostics import PvhError
@@ -38,6 +38,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="time to find the calls from boot that break one (default: 60)",
     )
     add_asking(parser, 10.0)
+    authority_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     proofs = prove(
         spec,
         args.names,
+        authority=args.authority,
         budget=args.budget,
         from_boot=args.from_boot,
         jobs=args.jobs,

@@ -43,9 +43,11 @@ def test_a_missing_error_lets_an_argument_out_of_its_type() -> None:
 
 
 def test_a_field_of_the_wrong_width() -> None:
-    spec = edited("evtchn.op", "4 port : u32 }", "4 port : u16 }")
+    spec = edited("evtchn.op", "4 priority : u32 }", "4 priority : u16 }")
     wrong = [
-        f for f in found(spec, "EVTCHNOP_bind_ipi", "struct") if f.subject == "evtchn_bind_ipi"
+        f
+        for f in found(spec, "EVTCHNOP_set_priority", "struct")
+        if f.subject == "evtchn_set_priority"
     ]
     assert wrong
 

@@ -4,12 +4,13 @@ contradict each other."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import z3
 
+from pvhspec.backends.solver.authority import documented, is_free
 from pvhspec.backends.solver.combos import Combo, alike, combos, expressions, shown_combos
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
 from pvhspec.backends.solver.obligation import Cells, Search, cells_of
@@ -21,7 +22,19 @@ from pvhspec.backends.solver.step import Call, call, special_operation
 from pvhspec.backends.solver.structs import struct_gaps
 from pvhspec.backends.solver.tell import call_shown, cell_shown
 from pvhspec.backends.solver.views import AnyState
-from pvhspec.ir.ir import Error, Expr, Input, Make, Op, Operation, Quant, Spec, Update, Var
+from pvhspec.ir.ir import (
+    Authority,
+    Error,
+    Expr,
+    Input,
+    Make,
+    Op,
+    Operation,
+    Quant,
+    Spec,
+    Update,
+    Var,
+)
 from pvhspec.types.types import BOOL, BitsType, EnumType, Type
 
 __all__ = ["Finding", "complete"]
@@ -51,21 +64,33 @@ def complete(
     spec: Spec,
     names: Iterable[str] = (),
     *,
+    authority: Authority = "implemented",
     budget: float = 10.0,
     jobs: int | None = None,
     cache: bool = True,
     done: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> list[Finding]:
-    """Everything that is found, in every release and mode; of operations named, or of all."""
+    """Everything that is found, in every release and mode; of operations named, or of all.
+
+    `authority` `documented`: what is promised by an implementation alone is left free.
+    """
     every = combos(spec)
+    promised = documented(spec) if authority == "documented" else spec
+    of = {op.id: op for op in promised.operations}
+    facts = tuple(
+        i for i in spec.invariants
+        if authority == "implemented" or spec.clauses[i.clause].authority == "documented"
+    )  # fmt: skip
     chosen = [op for op in spec.operations if not names or op.name in names]
     work = [
         Job(
             op.name,
             op,
             (),
-            ("complete", op, spec.states, spec.invariants, budget, every),
-            lambda op=op: _of_operation(spec, op, every, budget),  # type: ignore[misc]
+            ("complete", of[op.id], op, spec.states, facts, budget, every),
+            lambda op=op: _of_operation(  # type: ignore[misc]
+                replace(spec, invariants=facts), op, of[op.id], every, budget
+            ),
         )
         for op in chosen
     ]
@@ -125,14 +150,18 @@ class _Asked:
         return self._search.run(list(terms))[0]
 
 
-def _of_operation(spec: Spec, op: Operation, every: tuple[Combo, ...], budget: float) -> _Found:
+def _of_operation(
+    spec: Spec, op: Operation, promised: Operation, every: tuple[Combo, ...], budget: float
+) -> _Found:
+    """`promised`: as much of the operation as is to be held to."""
     findings: dict[tuple[str, str], Finding] = {}
     reached: set[str] = set()
     shadowed: dict[str, tuple[str, ...]] = {}
     status = "done"
     for group in alike(op, every):
-        special = special_operation(op, *group[0])
+        special = special_operation(promised, *group[0])
         assert special is not None
+        special = replace(special, updates=tuple(u for u in special.updates if not is_free(u)))
         place = shown_combos(group, every)
         try:
             asked = _Asked(spec, special, group[0])
