@@ -24,7 +24,8 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "gaps, contradictions, dead text",
         "For every operation, release and mode:\nwhether something may be returned for all "
         "arguments and states, whether two clauses write one\ncell differently, which errors are "
-        "never due or always come after another, which gates never\nopen, and which bytes of a "
+        "never due or always come after another, which gates never\nopen, which invariants and "
+        "obligations speak of nothing, and which bytes of a "
         "structure have no name. Status 1 if anything is found.",
         "pvhspec complete\npvhspec complete --format json",
     )

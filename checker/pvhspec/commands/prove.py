@@ -23,7 +23,8 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "Proves that invariants hold at boot\nand are kept by every operation, every event and "
         "every change from outside, in every release\nand mode; and that no step loses what an "
         "obligation says is owed, or forbids it. One that is broken is told by the "
-        "shortest calls from boot that break it. Status 1 if\none is refuted or not decided.",
+        "shortest calls from boot that break it. Status 1 if\none is refuted, not decided, or "
+        "speaks of nothing.",
         "pvhspec prove\npvhspec prove symmetric --no-cache",
     )
     parser.add_argument(
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
             raise PvhError(no_such_clause(name, spec))
     from pvhspec.backends.solver.prove import prove
     from pvhspec.backends.solver.tell_proofs import proof_as_json, tell_proof
+    from pvhspec.backends.solver.vacuity import mark
 
     start = time.monotonic()
     proofs = prove(
@@ -65,6 +67,14 @@ def run(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         cache=not args.no_cache,
         done=progress("steps"),
+    )
+    mark(
+        spec,
+        proofs,
+        budget=args.budget,
+        jobs=args.jobs,
+        cache=not args.no_cache,
+        done=progress("premises"),
     )
     seconds = time.monotonic() - start
     good = sum(p.status == "proved" for p in proofs)

@@ -3,7 +3,7 @@ contradict each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import z3
 
 from pvhspec.backends.solver.authority import documented, is_free
+from pvhspec.backends.solver.claims import claims
 from pvhspec.backends.solver.combos import Combo, alike, combos, expressions, shown_combos
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
 from pvhspec.backends.solver.obligation import Cells, Search, cells_of
@@ -21,6 +22,7 @@ from pvhspec.backends.solver.sorts import Term, bound, in_range
 from pvhspec.backends.solver.step import Call, call, special_operation
 from pvhspec.backends.solver.structs import struct_gaps
 from pvhspec.backends.solver.tell import call_shown, cell_shown
+from pvhspec.backends.solver.vacuity import empty
 from pvhspec.backends.solver.views import AnyState
 from pvhspec.ir.ir import (
     Authority,
@@ -62,7 +64,7 @@ class _Found:
 
 def complete(
     spec: Spec,
-    names: Iterable[str] = (),
+    names: Collection[str] = (),
     *,
     authority: Authority = "implemented",
     budget: float = 10.0,
@@ -98,6 +100,9 @@ def complete(
     found = [f for r in results for f in r.findings]
     found += _dead_errors(results)
     found += _dead_gates(spec, every)
+    if not names:
+        told = empty(spec, claims(spec), budget=budget, jobs=jobs, cache=cache)
+        found += [Finding("vacuous", clause, why) for clause, why in told.items()]
     found += [Finding("struct", s, what) for s, what in struct_gaps(spec)]
     return found
 

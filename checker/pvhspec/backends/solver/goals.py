@@ -16,7 +16,7 @@ from pvhspec.backends.solver.step import Call, special_observation, special_oper
 from pvhspec.ir.ir import Error, Expr, Observation, Op, Operation, Quant, Spec, Update, Var
 from pvhspec.types.types import BOOL
 
-__all__ = ["Goal", "Where", "changes", "goals", "specials"]
+__all__ = ["Goal", "Where", "changes", "goals", "premise", "specials"]
 
 ENOSYS = 38  # what a number that is not in the table returns
 
@@ -59,7 +59,7 @@ def goals(spec: Spec, clause: str, items: list[Step], where: Where) -> Iterator[
             yield from _of_observation(clause, item)
     for invariant in spec.invariants:
         if invariant.clause == clause:
-            yield _of_state(_premise(solve_equalities(invariant.body)))
+            yield _of_state(_some(*premise(solve_equalities(invariant.body))))
     for obligation in spec.obligations:
         if obligation.clause == clause:
             when = solve_equalities(decide_gates(obligation.when, *where))
@@ -163,15 +163,15 @@ def _of_observation(clause: str, block: Observation) -> Iterator[Goal]:
         yield Goal(block, changed, reads)
 
 
-def _premise(body: Expr) -> Expr:
-    """That what an invariant says is about something."""
+def premise(body: Expr) -> tuple[tuple[Var, ...], Expr]:
+    """What an invariant speaks of: variables, and what has to hold of them."""
     variables: tuple[Var, ...] = ()
     while isinstance(body, Quant) and body.kind == "forall":
         variables += body.vars
         body = body.body
     if isinstance(body, Op) and body.op == "implies":
         body = body.args[0]
-    return _some(variables, body)
+    return variables, body
 
 
 def _some(variables: tuple[Var, ...], body: Expr) -> Expr:

@@ -59,7 +59,7 @@ class Proof:
     """An invariant, or what an obligation keeps, and its steps.
 
     `untouched`: how many steps change nothing that it speaks of. `ends`: the steps that may meet an
-    obligation's `unless`.
+    obligation's `unless`. `vacuous`: why it speaks of nothing, where that was found.
     """
 
     invariant: Invariant
@@ -69,6 +69,7 @@ class Proof:
     hangs_on: tuple[str, ...] = ()
     story: Story | str = ""
     ends: tuple[str, ...] = ()
+    vacuous: str = ""
 
     @property
     def inductive(self) -> bool:
@@ -77,12 +78,15 @@ class Proof:
 
     @property
     def status(self) -> str:
-        """`proved`, `refuted` by an execution from boot, or `open`: a step was not decided, or
-        breaks it in a state that no execution was found to reach."""
+        """`proved`; `vacuous`, if it holds because it speaks of nothing; `refuted` by an execution
+        from boot; or `open`: a step was not decided, or breaks it in a state that no execution was
+        found to reach."""
         if isinstance(self.story, Story):
             return "refuted"
         known = all(s.outcome.status == "proved" for s in self.steps)
-        return "proved" if known and not self.hangs_on else "open"
+        if not known or self.hangs_on:
+            return "open"
+        return "vacuous" if self.vacuous else "proved"
 
 
 def prove(

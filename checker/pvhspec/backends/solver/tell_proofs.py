@@ -21,7 +21,9 @@ def tell_proof(spec: Spec, proof: Proof) -> Iterator[str]:
     """An invariant, how it stands, and why."""
     clause = spec.clauses[proof.invariant.clause]
     yield f"{proof.status:8} {clause.id}  {clause.prose or ''}".rstrip()
-    if proof.status == "proved":
+    if proof.vacuous:
+        yield f"  it says nothing: {proof.vacuous}"
+    if proof.status in ("proved", "vacuous"):
         yield from _how(proof)
         return
     if proof.hangs_on:
@@ -91,6 +93,7 @@ def proof_as_json(spec: Spec, proof: Proof) -> dict[str, Any]:
         "steps": len(proof.steps),
         "untouched": proof.untouched,
         "k": max((s.k for s in proof.steps), default=1),
+        "vacuous": proof.vacuous,
         "trusted": list(proof.trusted),
         "with": sorted({w for s in proof.steps for w in s.with_}),
         "needs": list(proof.hangs_on),
