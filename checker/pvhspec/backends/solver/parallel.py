@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -115,8 +116,17 @@ _texts: dict[int, tuple[object, bytes]] = {}
 def _text(part: object) -> bytes:
     """The content of a part; large ones are shared by many jobs, and written out once."""
     if id(part) not in _texts:
-        _texts[id(part)] = (part, hashlib.sha256(repr(part).encode()).digest())
+        text = _SET.sub(_ordered, repr(part))
+        _texts[id(part)] = (part, hashlib.sha256(text.encode()).digest())
     return _texts[id(part)][1]
+
+
+# Sets of words are written in another order by every process.
+_SET = re.compile(r"frozenset\(\{([^{}]*)\}\)")
+
+
+def _ordered(found: re.Match[str]) -> str:
+    return f"{{{', '.join(sorted(found[1].split(', ')))}}}"
 
 
 def _digest(job: Job) -> str:
