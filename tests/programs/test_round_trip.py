@@ -92,9 +92,9 @@ def test_a_call_is_shown_by_its_name() -> None:
 
 
 def test_what_names_cannot_say_is_shown_by_numbers() -> None:
-    padded = struct.pack("<HHIIIII", 0x7FF0, 0xABCD, 1, 0, 0, 0, 0)
+    short = struct.pack("<HHII", 0x7FF0, 0xABCD, 1, 0)
     text = show_program(
-        Program((Hypercall(32, (5, Buf(0)), (Buffer(padded),)), Hypercall(99, (1,)))),
+        Program((Hypercall(32, (5, Buf(0)), (Buffer(short),)), Hypercall(99, (1,)))),
         layouts(32),
     )
     assert text.startswith('hypercall event_channel_op(5, buffer 0) with "f07fcdab01')
