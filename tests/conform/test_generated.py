@@ -206,7 +206,7 @@ def test_a_violation_is_shrunk_told_and_saved(
     assert "when virq >= 24" in text
     module.write_text(text.replace("when virq >= 24", "when virq >= 20"))
     spec = spec_in(tmp_path / "spec")
-    options = Options("4.17", budget=600, seed=2, programs=1, calls=300, out=tmp_path / "out")
+    options = Options("4.17", budget=600, seed=3, programs=1, calls=900, out=tmp_path / "out")
     assert run_generated(spec, options, Paint(False)) == 1
     said = capsys.readouterr().out
     clause = "evtchn.bind.EVTCHNOP_bind_virq.no_such_virq"

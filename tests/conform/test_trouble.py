@@ -232,7 +232,7 @@ def test_without_any_of_its_steps_a_shrunk_program_shows_nothing(
 ) -> None:
     image = faulty("evtchn_2l_clear_pending", "bit", "btr", tmp_path / "xen")
     spec, out = right(), tmp_path / "out"
-    options = Options(str(image), budget=600, seed=2, calls=300, programs=1, out=out)
+    options = Options(str(image), budget=600, seed=3, calls=600, programs=1, out=out)
     assert run_generated(spec, options, Paint(False)) == 1
     said = capsys.readouterr().out
     clause = "evtchn.two_level.words.pending"
