@@ -46,18 +46,21 @@ def taken(below: int) -> tuple[Cell, ...]:
     return tuple(("channel", (0, port), (IPI,)) for port in range(1, below))
 
 
+NO_MEMORY: Cell = ("memory_to_spare", (), False)
+
+
 SCENARIOS = [
     Scenario(
         "open a port", "EVTCHNOP_alloc_unbound", {"dom": SELF, "remote_dom": 1},
-        codes(0, 12), outs={"port": 1}, after=(("channel", (0, 1), (UNBOUND, 1)),),
+        codes(0), outs={"port": 1}, after=(("channel", (0, 1), (UNBOUND, 1)),),
     ),
     Scenario(
         "not the lowest", "EVTCHNOP_alloc_unbound", {"dom": SELF, "remote_dom": 1},
-        codes(12), outs={"port": 2},
+        codes(), outs={"port": 2},
     ),
     Scenario(
         "the lowest is taken", "EVTCHNOP_alloc_unbound", {"dom": SELF, "remote_dom": 1},
-        codes(0, 12), cells=(("channel", (0, 1), (IPI,)),), outs={"port": 2},
+        codes(0), cells=(("channel", (0, 1), (IPI,)),), outs={"port": 2},
         after=(("channel", (0, 1), (IPI,)), ("channel", (0, 2), (UNBOUND, 1))),
     ),
     Scenario(
@@ -66,20 +69,20 @@ SCENARIOS = [
     ),
     Scenario(
         "a port of another, without the right",
-        "EVTCHNOP_alloc_unbound", {"dom": 0, "remote_dom": 1, "caller": 1}, codes(1, 12),
+        "EVTCHNOP_alloc_unbound", {"dom": 0, "remote_dom": 1, "caller": 1}, codes(1),
         cells=DOM1, outs={"port": 1},
     ),
     Scenario(
         "no port is spare", "EVTCHNOP_alloc_unbound", {"dom": SELF, "remote_dom": 1},
-        codes(28, 12), cells=(("max_evtchn_port", (0,), 0),), outs={"port": 1},
+        codes(28), cells=(("max_evtchn_port", (0,), 0),), outs={"port": 1},
     ),
     Scenario(
         "the number cannot be written back",
         "EVTCHNOP_alloc_unbound", {"dom": SELF, "remote_dom": 1, "writable": False},
-        codes(14, 12), outs={"port": 1},
+        codes(14), outs={"port": 1},
     ),
     Scenario(
-        "join", "EVTCHNOP_bind_interdomain", {"remote_dom": 1, "remote_port": 5}, codes(0, 12),
+        "join", "EVTCHNOP_bind_interdomain", {"remote_dom": 1, "remote_port": 5}, codes(0),
         cells=(*DOM1, ("channel", (1, 5), (UNBOUND, 0))), outs={"local_port": 1},
         after=(
             ("channel", (0, 1), (INTERDOMAIN, 1, 5)),
@@ -88,15 +91,15 @@ SCENARIOS = [
     ),
     Scenario(
         "it waits for somebody else",
-        "EVTCHNOP_bind_interdomain", {"remote_dom": 1, "remote_port": 5}, codes(22, 12),
+        "EVTCHNOP_bind_interdomain", {"remote_dom": 1, "remote_port": 5}, codes(22),
         cells=(*DOM1, ("channel", (1, 5), (UNBOUND, 2))), outs={"local_port": 1},
     ),
     Scenario(
-        "a timer of vCPU 0", "EVTCHNOP_bind_virq", {"virq": 0, "vcpu": 0}, codes(0, 12),
+        "a timer of vCPU 0", "EVTCHNOP_bind_virq", {"virq": 0, "vcpu": 0}, codes(0),
         outs={"port": 1}, after=(("channel", (0, 1), (VIRQ, 0)), ("notify", (0, 1), 0)),
     ),
     Scenario(
-        "bound already", "EVTCHNOP_bind_virq", {"virq": 3, "vcpu": 0}, codes(17, 12),
+        "bound already", "EVTCHNOP_bind_virq", {"virq": 3, "vcpu": 0}, codes(17),
         cells=(("channel", (0, 9), (VIRQ, 3)),), outs={"port": 1},
     ),
     Scenario(
@@ -119,8 +122,8 @@ SCENARIOS = [
     ),
     Scenario(
         "who is refused by the operation has looked for a port", "EVTCHNOP_bind_ipi",
-        {"vcpu": 0, "writable": False}, codes(12, 14), cells=(*taken(64),), outs={"port": 64},
-        code=12, after=(("valid_ports", (0,), 128),),
+        {"vcpu": 0, "writable": False}, codes(12, 14), cells=(*taken(64), NO_MEMORY),
+        outs={"port": 64}, code=12, after=(("valid_ports", (0,), 128),),
     ),
     Scenario(
         "send to oneself", "EVTCHNOP_send", {"port": 4}, codes(0),
