@@ -23,8 +23,8 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pvhspec import _data
-from pvhspec.targets import MissingTool, locate_xen, probe, qemu
 from tests.cli.transcripts import INPUTS
+from tests.real import real_xen
 
 REPO = Path(__file__).resolve().parents[2]
 FILES = REPO / "docs" / "ci"
@@ -169,14 +169,7 @@ def test_what_is_not_fails_and_is_shown_beside_its_line(clone: Path) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("service", JOBS)
 def test_a_xen_is_booted(service: str, clone: Path) -> None:
-    try:
-        qemu.find()
-        probe.build(64)
-        locate_xen("4.17")
-    except MissingTool as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    real_xen()
     run, job = JOBS[service]
     status, output = run(clone, job, OPTIONS="--program entry --require-seen 40%")
     assert status == 0, output

@@ -15,28 +15,16 @@ import pytest
 from pvhspec import _data
 from pvhspec.cli import main
 from pvhspec.conform import bundled_programs
-from pvhspec.targets import XEN_VERSIONS, MissingTool, locate_xen, probe, qemu
+from pvhspec.targets import XEN_VERSIONS
+from tests.real import real_xen
 from tests.report.schema import problems
 
 NAMES = [path.stem for path in bundled_programs()]
 
 
-def _ready(release: str) -> None:
-    """Skip, unless this run must have the real thing."""
-    try:
-        qemu.find()
-        for width in (32, 64):
-            probe.build(width)
-        locate_xen(release)
-    except MissingTool as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-
-
 @pytest.fixture
 def one_xen() -> None:
-    _ready("4.17")
+    real_xen()
 
 
 def run(*words: str) -> int:
@@ -49,7 +37,7 @@ def run(*words: str) -> int:
 def test_no_false_alarm_on_stock_xen(
     release: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _ready(release)
+    real_xen(release)
     programs = [word for name in NAMES for word in ("--program", name)]
     assert run("--xen", release, *programs, "--format", "json", "--out", str(tmp_path)) == 0
     found = json.loads(capsys.readouterr().out)

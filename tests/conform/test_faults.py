@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 
 from pvhspec.conform import bundled_programs, run_job, xen_jobs
 from pvhspec.ir.cache import load_spec
-from pvhspec.targets import MissingTool, TargetError, locate_xen, probe, qemu
+from tests.real import lacking, or_skip, real_xen
 
 if TYPE_CHECKING:
     from benchmarks.faults.mutants import Mutant
@@ -50,16 +49,12 @@ def xen() -> Iterator[Xen]:
     try:
         from benchmarks.faults.symbols import Xen as Image
 
-        qemu.find()
-        probe.build(32)
-        locate_xen("4.17")
+        real_xen()
         if shutil.which("objdump") is None or shutil.which("nm") is None:
-            raise MissingTool("objdump is not installed", "apt-get install binutils")
-        yield Image("4.17")
-    except TargetError as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+            lacking("objdump is not installed: apt-get install binutils")
+        with or_skip():
+            image = Image("4.17")
+        yield image
     finally:
         sys.path.remove(str(REPO))
 

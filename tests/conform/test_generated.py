@@ -22,7 +22,8 @@ from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
 from pvhspec.programs import Layouts, compile_text, show_program
 from pvhspec.report.paint import Paint
-from pvhspec.targets import MissingTool, Program, TargetError, probe, qemu, steps, xen
+from pvhspec.targets import Program, TargetError, steps
+from tests.real import real_xen
 
 RELEASE = (4, 17, 7)
 
@@ -162,20 +163,9 @@ def test_options_that_do_not_go_together(
 # ---- on a real Xen -------------------------------------------------------------------------------
 
 
-def real() -> None:
-    try:
-        qemu.find()
-        probe.build(64)
-        xen.locate("4.17")
-    except MissingTool as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-
-
 @pytest.mark.real
 def test_stock_xen_conforms(capsys: pytest.CaptureFixture[str]) -> None:
-    real()
+    real_xen()
     options = Options("4.17", budget=600, seed=2, programs=2, calls=400)
     assert run_generated(spec_in(), options, Paint(False)) == 0
     said = capsys.readouterr().out
@@ -185,7 +175,7 @@ def test_stock_xen_conforms(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.real
 def test_two_releases_differ_as_the_text_says(capsys: pytest.CaptureFixture[str]) -> None:
-    real()
+    real_xen()
     options = Options("4.17", budget=600, seed=1, programs=1, calls=150)
     assert run_against(spec_in(), options, "4.17", Paint(False)) == 0
     assert "0 kinds of difference" in capsys.readouterr().out
@@ -199,7 +189,7 @@ def test_two_releases_differ_as_the_text_says(capsys: pytest.CaptureFixture[str]
 def test_a_violation_is_shrunk_told_and_saved(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real()
+    real_xen()
     shutil.copytree(_data.spec_dir(), tmp_path / "spec")
     module = tmp_path / "spec" / "evtchn" / "bind.abi"
     text = module.read_text()

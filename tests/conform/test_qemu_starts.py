@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
 from pvhspec.cli import main
-from pvhspec.targets import MACHINES, MissingTool, probe, qemu
+from pvhspec.targets import MACHINES
 from pvhspec.targets.starts import all_starts, few_starts
+from tests.real import real_qemu
 
 TR = "boot.entry.task_register.limit"
 #: Of Debian 12's QEMU 7.2: qboot's map, and where it puts the start info.
@@ -18,14 +18,7 @@ MICROVM = {"boot.memmap.memmap.types", "boot.memmap.placement.start_info_in_ram"
 
 @pytest.fixture(scope="module")
 def release() -> str:
-    try:
-        for width in (32, 64):
-            probe.build(width)
-        return qemu.version(qemu.find())[0]
-    except MissingTool as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    return real_qemu()
 
 
 @pytest.mark.real

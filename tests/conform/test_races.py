@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
 import pytest
@@ -16,15 +15,12 @@ from pvhspec.judge import judge
 from pvhspec.programs import Layouts, Width, compile_text, show_program
 from pvhspec.targets import (
     MACHINES,
-    MissingTool,
     capture_qemu,
     capture_xen,
-    locate_xen,
-    probe,
-    qemu,
 )
 from pvhspec.targets.steps import AwaitVcpu, Program, Race, Sipi
 from pvhspec.traces import ObjectTrace
+from tests.real import real_xen
 
 RACING = """
 map shared_info at 0
@@ -48,16 +44,7 @@ def spec() -> Spec:
 
 @pytest.fixture(scope="module")
 def xen() -> str:
-    try:
-        qemu.find()
-        for width in (32, 64):
-            probe.build(width)
-        locate_xen("4.17")
-    except MissingTool as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-    return "4.17"
+    return real_xen()
 
 
 @pytest.mark.real

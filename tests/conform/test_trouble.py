@@ -27,7 +27,8 @@ from pvhspec.ir.ir import Spec
 from pvhspec.programs import compile_text
 from pvhspec.report.paint import Paint
 from pvhspec.report.verdict import Selection
-from pvhspec.targets import MissingTool, Program, TargetError, probe, qemu, steps, xen
+from pvhspec.targets import Program, steps
+from tests.real import or_skip, real_xen
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 REPO = Path(__file__).resolve().parents[2]
@@ -36,14 +37,7 @@ CLAUSE = "evtchn.bind.EVTCHNOP_bind_virq.no_such_virq"
 
 @pytest.fixture(autouse=True)
 def real() -> None:
-    try:
-        qemu.find()
-        probe.build(64)
-        xen.locate("4.17")
-    except MissingTool as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    real_xen()
 
 
 @pytest.fixture
@@ -214,14 +208,10 @@ def faulty(function: str, kind: str, words: str, into: Path) -> Path:
     try:
         from benchmarks.faults.mutants import mutants
         from benchmarks.faults.symbols import Xen
-
-        image = Xen("4.17")
-    except TargetError as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
     finally:
         sys.path.remove(str(REPO))
+    with or_skip():
+        image = Xen("4.17")
     found = (m for m in mutants(image, (function,)) if m.kind == kind)
     fault = next(m for m in found if words in m.what or m.name.startswith(words))
     return image.patched(fault.instruction.address, fault.code, into)

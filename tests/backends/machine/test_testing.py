@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
 from functools import lru_cache
 from itertools import islice
@@ -20,8 +19,8 @@ from pvhspec.backends.machine.draw import offered
 from pvhspec.backends.machine.model import Ask, Model
 from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
-from pvhspec.targets import MissingTool, locate_xen, probe, qemu
 from pvhspec.testing import assert_conforms, chapters, spec_machine
+from tests.real import real_xen
 
 RELEASE, MODE = (4, 17), "pvh_dom0"
 CORPUS = _data.traces_dir() / "corpus" / "probe"
@@ -139,15 +138,7 @@ def test_a_trace_that_does_not_conform() -> None:
 
 @pytest.fixture(scope="module")
 def xen() -> str:
-    try:
-        qemu.find()
-        probe.build(64)
-        locate_xen("4.17")
-    except MissingTool as missing:
-        if os.environ.get("PVHSPEC_REQUIRE_REAL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-    return "4.17"
+    return real_xen()
 
 
 @pytest.mark.real
