@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
-from pvhspec.names.symbols import Symbols
+from pvhspec.names.symbols import Symbols, struct_fields
 from pvhspec.syntax import ast
 
 __all__ = ["Occurrence", "Target", "field_names", "in_manifest", "occurrences"]
@@ -282,18 +282,5 @@ def field_names(decl: object) -> list[ast.Name]:
         case ast.BitsDecl(fields=fields_) | ast.EventDecl(fields=fields_):
             return [f.name for f in fields_]
         case ast.StructDecl(items=items):
-            return _struct_fields(items)
+            return struct_fields(items)
     return []
-
-
-def _struct_fields(items: tuple[ast.StructItem, ...]) -> list[ast.Name]:
-    found: list[ast.Name] = []
-    for item in items:
-        match item:
-            case ast.Field(name=name):
-                found.append(name)
-            case ast.FieldWhen(items=inner):
-                found += _struct_fields(inner)
-            case ast.Either(alternatives=alternatives):
-                found += [n for inner in alternatives for n in _struct_fields(inner)]
-    return found

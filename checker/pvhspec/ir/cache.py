@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pvhspec import __version__, _data
 from pvhspec.diagnostics import Diagnostic
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pvhspec.names.load import Sources
 
 __all__ = ["cache_dir", "load_sources", "load_spec"]
+
+T = TypeVar("T")
+Made: TypeAlias = tuple[T | None, list[Diagnostic]]
 
 # What the IR depends on besides the text: the passes before it.
 _PASSES = ("syntax", "names", "types", "ir")
@@ -32,32 +36,32 @@ def load_spec(folder: Path | None = None) -> tuple[Spec | None, list[Diagnostic]
 
     A specification with errors is never cached; neither is one where the cache cannot be written.
     """
-    where = folder or _data.spec_dir()
-    file = cache_dir() / f"spec-{_key(where)}.pickle"
-    found = _read(file)
-    if isinstance(found, Spec):
-        return found, []
-    from pvhspec.ir.lower import compile_folder  # Lark is loaded only where it is needed
 
-    spec, errors = compile_folder(where)
-    if spec is not None and not errors:
-        _write(file, spec)
-    return spec, errors
+    def compiled(where: Path) -> Made[Spec]:
+        from pvhspec.ir.lower import compile_folder  # Lark is loaded only where it is needed
+
+        return compile_folder(where)
+
+    return _kept("spec", folder or _data.spec_dir(), Spec, compiled)
 
 
 def load_sources(folder: Path | None = None) -> tuple[Sources | None, list[Diagnostic]]:
     """The syntax trees of a specification, kept likewise: what it takes to ask in its words."""
     from pvhspec.names.load import Sources, load
 
-    where = folder or _data.spec_dir()
-    file = cache_dir() / f"text-{_key(where)}.pickle"
+    return _kept("text", folder or _data.spec_dir(), Sources, load)
+
+
+def _kept(name: str, folder: Path, kind: type[T], make: Callable[[Path], Made[T]]) -> Made[T]:
+    """What is made of a folder's text, or was before; with errors it is never kept."""
+    file = cache_dir() / f"{name}-{_key(folder)}.pickle"
     found = _read(file)
-    if isinstance(found, Sources):
+    if isinstance(found, kind):
         return found, []
-    sources, errors = load(where)
-    if sources is not None and not errors:
-        _write(file, sources)
-    return sources, errors
+    made, errors = make(folder)
+    if made is not None and not errors:
+        _write(file, made)
+    return made, errors
 
 
 def _key(folder: Path) -> str:

@@ -11,7 +11,7 @@ from pvhspec.names.load import Sources
 from pvhspec.names.report import Reporter, Stop, closest
 from pvhspec.syntax import ast
 
-__all__ = ["Decl", "Scope", "Symbol", "Symbols", "collect"]
+__all__ = ["Decl", "Scope", "Symbol", "Symbols", "collect", "struct_fields"]
 
 TWICE = code("PVH210", "A name is declared twice.")
 UNKNOWN = code("PVH211", "Nothing of this name is declared.")
@@ -84,7 +84,7 @@ def _parts(decl: Decl) -> list[ast.Name]:
         case ast.BitsDecl(fields=fields) | ast.EventDecl(fields=fields):
             return [f.name for f in fields]
         case ast.StructDecl(items=items):
-            return _struct_parts(items)
+            return struct_fields(items)
         case ast.StateDecl(params=params) | ast.DefDecl(params=params):
             return [p.name for p in params]
         case ast.MacroDecl(params=params) | ast.HypercallDecl(params=params):
@@ -92,16 +92,17 @@ def _parts(decl: Decl) -> list[ast.Name]:
     return []
 
 
-def _struct_parts(items: tuple[ast.StructItem, ...]) -> list[ast.Name]:
+def struct_fields(items: tuple[ast.StructItem, ...]) -> list[ast.Name]:
+    """The names of a structure's fields, in order, whatever they stand in."""
     found: list[ast.Name] = []
     for item in items:
         match item:
             case ast.Field(name=name):
                 found.append(name)
             case ast.FieldWhen(items=inner):
-                found += _struct_parts(inner)
+                found += struct_fields(inner)
             case ast.Either(alternatives=alternatives):
-                found += [n for inner in alternatives for n in _struct_parts(inner)]
+                found += [n for inner in alternatives for n in struct_fields(inner)]
     return found
 
 

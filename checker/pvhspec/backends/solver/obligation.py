@@ -120,33 +120,39 @@ def by_payment(
     states: dict[str, State], block: Observation, known: list[Expr], aim: Aim, budget: float
 ) -> Outcome:
     """Whether a block lets the event come that is owed, whenever it is."""
-    ground = Ground(states)
-    before = AnyState(ground, "")
-    try:
-        frame = Frame("in.", before, {})
-        after = event(ground, block, frame)
-        at = unpayable(ground, block, aim, frame)
-        for fact in known:
-            ground.assume(fact, Frame("", before, {}))
-        return solve(
-            ground, budget, lambda m: _broken(ground, m, None, frame.inputs, before, after, at)
-        )
-    except Unsupported as what:
-        return Outcome("open", why=str(what))
+    return _by_block(
+        states, block, known, budget, lambda ground, frame, _: unpayable(ground, block, aim, frame)
+    )
 
 
 def by_event(
     states: dict[str, State], block: Observation, known: list[Expr], aim: Aim, budget: float
 ) -> Outcome:
     """Whether an event of another kind keeps it."""
+
+    def lost(ground: Ground, frame: Frame, after: View) -> dict[str, Term]:
+        at = _lost(ground, aim, frame.view, after)
+        if aim.paid is not None and aim.paid.event == block.event:
+            ground.constraints.append(z3.Not(ground.expr(aim.paid.test, frame.inside(at))))
+        return at
+
+    return _by_block(states, block, known, budget, lost)
+
+
+def _by_block(
+    states: dict[str, State],
+    block: Observation,
+    known: list[Expr],
+    budget: float,
+    break_it: Callable[[Ground, Frame, View], dict[str, Term]],
+) -> Outcome:
+    """Whether an event of a block can come in a way that `break_it` describes."""
     ground = Ground(states)
     before = AnyState(ground, "")
     try:
         frame = Frame("in.", before, {})
         after = event(ground, block, frame)
-        at = _lost(ground, aim, before, after)
-        if aim.paid is not None and aim.paid.event == block.event:
-            ground.constraints.append(z3.Not(ground.expr(aim.paid.test, frame.inside(at))))
+        at = break_it(ground, frame, after)
         for fact in known:
             ground.assume(fact, Frame("", before, {}))
         return solve(
