@@ -6,6 +6,35 @@
  */
 #include "layout.h"
 
+/* From flat 32-bit code with paging off to 64-bit code on the page tables of `page_root`. */
+        .macro long_mode
+        mov $page_root, %eax
+        mov %eax, %cr3
+        mov %cr4, %eax
+        or $0x20, %eax                  /* PAE */
+        mov %eax, %cr4
+        mov $0xc0000080, %ecx
+        rdmsr
+        or $0x100, %eax                 /* LME */
+        wrmsr
+        mov %cr0, %eax
+        or $0x80010001, %eax            /* PG, WP, PE */
+        mov %eax, %cr0
+        ljmp $SEL_CODE64, $1f
+        .code64
+1:
+        .endm
+
+/* All data segments flat. */
+        .macro flat_data
+        mov $SEL_DATA, %eax
+        mov %eax, %ds
+        mov %eax, %es
+        mov %eax, %ss
+        mov %eax, %fs
+        mov %eax, %gs
+        .endm
+
 /* Aligned to 4 in both widths: loaders find the value by the segment's alignment. QEMU reads 8
  * bytes of it always; probe.ld puts zeros behind. */
         .section .note.xen, "a", @note
@@ -86,12 +115,7 @@ entry:
         /* All is recorded; from here on the machine is ours. */
         cld
         lgdt gdt_register
-        mov $SEL_DATA, %eax
-        mov %eax, %ds
-        mov %eax, %es
-        mov %eax, %ss
-        mov %eax, %fs
-        mov %eax, %gs
+        flat_data
         ljmp $SEL_CODE32, $1f
 1:
 #ifdef __x86_64__
@@ -109,21 +133,8 @@ entry:
         movl $page_directory + 0x2007, page_pointers + 16
         movl $page_directory + 0x3007, page_pointers + 24
         movl $page_pointers + 7, page_root
-        mov $page_root, %eax
-        mov %eax, %cr3
-        mov %cr4, %eax
-        or $0x20, %eax                  /* PAE */
-        mov %eax, %cr4
-        mov $0xc0000080, %ecx
-        rdmsr
-        or $0x100, %eax                 /* LME */
-        wrmsr
-        mov %cr0, %eax
-        or $0x80010001, %eax            /* PG, WP, PE */
-        mov %eax, %cr0
-        ljmp $SEL_CODE64, $3f
-        .code64
-3:      mov $stack_end, %esp
+        long_mode
+        mov $stack_end, %esp
         call probe_main
 #else
         mov $stack_end, %esp
@@ -142,12 +153,7 @@ ap_entry:
 ap_with_gdt:
         cli
         cld
-        mov $SEL_DATA, %eax
-        mov %eax, %ds
-        mov %eax, %es
-        mov %eax, %ss
-        mov %eax, %fs
-        mov %eax, %gs
+        flat_data
         ljmp $SEL_CODE32, $1f
 1:      lock btsl $0, ap_taken          /* there is one stack: all but the first sleep for ever */
         jnc 1f
@@ -156,21 +162,8 @@ ap_with_gdt:
         jmp 0b
 1:      mov $ap_stack_end, %esp
 #ifdef __x86_64__
-        mov $page_root, %eax
-        mov %eax, %cr3
-        mov %cr4, %eax
-        or $0x20, %eax                  /* PAE */
-        mov %eax, %cr4
-        mov $0xc0000080, %ecx
-        rdmsr
-        or $0x100, %eax                 /* LME */
-        wrmsr
-        mov %cr0, %eax
-        or $0x80010001, %eax            /* PG, WP, PE */
-        mov %eax, %cr0
-        ljmp $SEL_CODE64, $2f
-        .code64
-2:      mov $ap_stack_end, %esp
+        long_mode
+        mov $ap_stack_end, %esp
 #endif
         call ap_main
 
