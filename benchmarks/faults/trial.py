@@ -104,9 +104,10 @@ def keys_of(capture: Capture) -> Keys:
 
 
 def try_mutant(
-    xen: Xen, mutant: Mutant, jobs: Sequence[Job], stock: dict[str, Keys], spec: Spec
+    xen: Xen, mutant: Mutant, jobs: Sequence[Job], stock: dict[str, Keys | None], spec: Spec
 ) -> Result:
-    """Run the programs until one catches the fault. `stock` is what Xen without it shows."""
+    """Run the programs until one catches the fault. `stock` is what Xen without it shows, None
+    where that differs from run to run: what differs then is no sign that the fault shows."""
     start = time.monotonic()
     result = Result(mutant.name, mutant.what, "not visible")
     with tempfile.TemporaryDirectory(prefix="pvhspec-fault-") as folder:
@@ -128,28 +129,32 @@ def try_mutant(
 
 
 def _one(
-    result: Result, job: Job, capture: Capture, stock: Keys, spec: Spec, function: str
+    result: Result, job: Job, capture: Capture, stock: Keys | None, spec: Spec, function: str
 ) -> bool:
     """Take in one run; whether that was enough."""
     end = capture.events[-1]
     if not any(event["kind"] == "entry" and event["view"] == "guest" for event in capture.events):
         result.outcome, result.ended = "no boot", end.get("text", "")
         return True
-    differs = _first_difference(keys_of(capture), stock)
-    if differs is None:
+    differs = None if stock is None else _first_difference(keys_of(capture), stock)
+    if stock is not None and differs is None:
         return False  # what it showed was judged in the run without a fault
     report = judge(spec, ObjectTrace(capture.header, capture.events, job.name))
+    if differs is None:
+        differs = report.violations[0].seq if report.violations else len(capture.events) - 1
     if report.violations:
         first = report.violations[0]
         result.clauses = tuple(report.violates)
         result.with_it = first.finding.related if first.finding else ()
         result.seen = f"{first.finding.seen} | {first.finding.allowed}" if first.finding else ""
-        result.state = first.state
+        result.state = tuple(map(str, first.state))
         result.outcome = "caught"
     if end["reason"] != "shutdown":
         result.ended = f"{end['reason']}: {end.get('text', '')}"
         if not report.violations:
             result.outcome = "crash"
+    if stock is None and not report.violations and end["reason"] == "shutdown":
+        return False
     if result.outcome == "not visible":
         result.outcome = "missed"
     if not result.program:
