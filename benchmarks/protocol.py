@@ -1,0 +1,159 @@
+"""`python -m benchmarks.protocol OUT --events 1e6`: long synthetic traces of one protocol.
+
+A domain alone on Xen 4.17 opens event channels (EVTCHNOP_bind_ipi), sends on them and closes them,
+never more than so many at once, which is the protocol of the numbers other checkers are compared by.
+Every call conforms. `--hidden 0.5` leaves out the result of half the calls, and the memory after
+them; what was opened then is used all the same. The header says that the trace is synthetic.
+
+The protocol is played a block at a time, and a block ends with everything closed: after a few
+different blocks they come again with other times, so that a hundred million events cost no more than
+writing them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pvhspec.traces import Complete, Guest, Header, Hypervisor, Origin
+from pvhspec.traces.writer import dump_header
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Block", "blocks", "header", "lines", "write"]
+
+OPEN, SEND, CLOSE = 7, 4, 3  # EVTCHNOP_bind_ipi, EVTCHNOP_send, EVTCHNOP_close
+ADDRESS = 0x101D000
+_EVENTS = 1 << 16  # in one block
+_DIFFERENT = 8  # blocks, before they come again
+
+
+class Block(NamedTuple):
+    """Calls one after the other: command, port, and whether the result is hidden."""
+
+    first: int  #: the number of its first event
+    command: npt.NDArray[np.uint8]
+    port: npt.NDArray[np.uint32]
+    hidden: npt.NDArray[np.bool_]
+
+
+def header(hidden: float = 0.0) -> Header:
+    """What such a trace says of itself."""
+    return Header(
+        origin=Origin("benchmark", "benchmarks.protocol"),
+        synthetic=True,
+        hypervisor=Hypervisor("xen", "4.17.7"),
+        guest=Guest("pvh_dom0"),
+        cpu_vendor="AuthenticAMD",
+        clock="ns",
+        from_boot=True,
+        complete=Complete(True, True, hidden == 0, hidden == 0, True),
+        given={
+            "domain_exists": {"*": False, "0": True},
+            "domain_privileged": {"*": False, "0": True},
+            "domain_paused": {"*": False},
+            "vcpu_exists": {"*": False, "0,0": True},
+            "max_evtchn_port": {"0": 2147483647},
+            "xen_attached": {"*": False},
+            "virq_handler": {"*": 0},
+        },
+    )
+
+
+def blocks(events: int, ports: int = 64, hidden: float = 0.0, seed: int = 1) -> Iterator[Block]:
+    """The calls of a trace. The last block may be shorter, and then leaves channels open."""
+    different = min(_DIFFERENT, -(-events // _EVENTS))
+    played = [_played(seed + n, ports, hidden) for n in range(different)]
+    first = 0
+    for command, port, unseen in itertools.cycle(played):
+        if first >= events:
+            return
+        left = min(_EVENTS, events - first)
+        yield Block(first, command[:left], port[:left], unseen[:left])
+        first += left
+
+
+def _played(seed: int, ports: int, hidden: float) -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(seed)
+    chances = rng.random(_EVENTS).tolist()
+    which = rng.random(_EVENTS).tolist()
+    free, used = list(range(ports, 0, -1)), list[int]()
+    command, port = [], []
+    for n in range(_EVENTS):
+        chance = chances[n]
+        if len(used) >= _EVENTS - n:
+            chance = 1.0  # only time enough to close them all
+        elif not used:
+            chance = 0.0
+        if chance < 0.2 and free:
+            free.sort(reverse=True)  # Xen gives the lowest port that is free
+            used.append(free.pop())
+            command.append(OPEN)
+            port.append(used[-1])
+        elif chance < 0.8:
+            command.append(SEND)
+            port.append(used[int(which[n] * len(used))])
+        else:
+            at = int(which[n] * len(used))
+            used[at], used[-1] = used[-1], used[at]
+            free.append(used.pop())
+            command.append(CLOSE)
+            port.append(free[-1])
+    return (
+        np.array(command, np.uint8),
+        np.array(port, np.uint32),
+        np.random.default_rng((seed, 1)).random(_EVENTS) < hidden,
+    )
+
+
+def lines(block: Block) -> bytes:
+    """A block as JSON Lines, as the project's writer makes them."""
+    made = []
+    columns = block.command.tolist(), block.port.tolist(), block.hidden.tolist()
+    for seq, (command, port, hidden) in enumerate(zip(*columns, strict=True), block.first):
+        raw = port.to_bytes(4, "little").hex()
+        before = "00000000eeeeeeee" if command == OPEN else raw
+        after = f"00000000{raw}" if command == OPEN else raw
+        done = "" if hidden else '"ret": 0, '
+        left = "" if hidden else f', "out": [["{ADDRESS:#x}", "{after}"]]'
+        made.append(
+            f'{{"kind": "hypercall", "seq": {seq}, "ts": {1000 + 250 * seq}, "dom": 0, "vcpu": 0, '
+            f'"width": 64, "cpl": 0, "via": "page", "nr": 32, '
+            f'"args": ["{command:#x}", "{ADDRESS:#x}"], {done}'
+            f'"arg_readable": true, "arg_writable": true, '
+            f'"in": [["{ADDRESS:#x}", "{before}"]]{left}}}\n'
+        )
+    return "".join(made).encode()
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.protocol", description=__doc__)
+    parser.add_argument("out", help="the trace to write: .jsonl; - is standard output")
+    parser.add_argument("--events", type=float, default=1e6)
+    parser.add_argument("--ports", type=int, default=64)
+    parser.add_argument("--hidden", type=float, default=0.0, help="of the results, from 0 to 1")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    write(args.out, int(args.events), args.ports, args.hidden, args.seed)
+    return 0
+
+
+def write(out: str, events: int, ports: int = 64, hidden: float = 0.0, seed: int = 1) -> None:
+    """Write a trace in the format that the name says."""
+    stream = sys.stdout.buffer if out == "-" else open(out, "wb")
+    with stream:
+        stream.write(dump_header(header(hidden)))
+        for block in blocks(events, ports, hidden, seed):
+            stream.write(lines(block))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
