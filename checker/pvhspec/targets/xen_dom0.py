@@ -227,11 +227,14 @@ def lone_dom0(vcpus: int, console: str) -> dict[str, Any]:
 
 def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
     """What is true where nothing but the probe runs: it sets up no interrupts of its own, gives
-    none of its memory away, and can ask for little beside what Xen is left with."""
+    none of its memory away, and can ask for little beside what Xen is left with. Of the parameters,
+    Xen itself sets what a triple fault is, and the width of the x87 pointer by the processor."""
     given: dict[str, Any] = {
         "memory_to_spare": {"": True},
         "other_interrupts": {str(domain): False},
         "hvm_domain": {"*": True},
+        "hvm_param": {f"{domain},{i}": int(i == 31) for i in range(39) if i != 36},
+        "shadow_paging": {str(domain): False},
     }
     if decoder.frames is not None:
         first, end = decoder.frames

@@ -16,8 +16,11 @@ __all__ = ["Drawer", "chapter", "offered"]
 # Calls that end or stall the guest where they are given what the text says nothing of: only these
 # values are drawn, and what they keep the caller from finding out is left out on purpose.
 _ONLY: dict[tuple[str, str], tuple[int, ...]] = {
-    # Others crash the domain, or pin its memory, or are taken as any value is.
-    ("HVMOP_set_param", "index"): (0, 0, 0, 0, 0, 0, 1, 4, 19, 35, 36, 38, 39, 0xFFFFFFFF),
+    # Others are taken as these are; a task state has to be one (`_tame`).
+    ("HVMOP_set_param", "index"): (*(0,) * 6, 1, 2, 4, 15, 18, 19, *range(34, 40), 0xFFFFFFFF),
+    ("HVMOP_get_param", "index"): (*range(40), 0, 2, 15, 15, 18, 34, 37, 37, 0xFFFFFFFF),
+    ("HVMOP_xentrace", "event"): (0, 1, 0xFFF, 0x1000, 0xFFFF),
+    ("HVMOP_xentrace", "extra_bytes"): (0, 3, 4, 27, 28, 29, 32, 0xFFFF),
 }
 _OTHER_COMMANDS = (15, 16, 64, 0x7FFFFFFF, 0x80000006, 0xFFFFFFFF)
 
@@ -121,9 +124,7 @@ class Drawer:
                     slot.name, slot.type.name, bits, slot.type.below, sources, path, self.random
                 )
             if op.name == "HVMOP_set_param" and slot.name == "value":
-                value = value & ~0xFF | 0x30 | self.random.randrange(0x40)  # no exception's vector
-                if self.random.random() < 0.7:
-                    value = value & 0xFF | 2 << 56
+                value = self._tame(values["index"], value)
             values[slot.name] = value
             path.inputs = self.model.inputs(ask)
         if op.struct is None:
@@ -131,6 +132,19 @@ class Drawer:
         elif any(s.read and s.name == "len" for s in op.slots) and self.random.random() < 0.1:
             values[op.params[-1].name] = 0  # a null pointer asks for the length
         return values
+
+    def _tame(self, index: int, value: int) -> int:
+        """A value of a parameter that does not end the guest."""
+        match index:
+            case 15:
+                return value & 0xFFFFFFFF
+            case 37:
+                length = self.random.choice((104, 128, 8329, 8330, 0x7FFFFFFF))
+                return value & 0xFFFFFFFF | length << 32
+            case 36:
+                return self.random.choice((0, 4, 8, 5, 16))
+        value = value & ~0xFF | 0x30 | self.random.randrange(0x40)  # no exception's vector
+        return value & 0xFF | 2 << 56 if self.random.random() < 0.7 else value
 
     def _parameters(self, op: Operation, values: dict[str, int]) -> None:
         """Parameters that point to nothing that is known: null, or an address nobody uses."""
