@@ -27,6 +27,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "capture": ("capture", "record a trace of a hypervisor under QEMU"),
         "merge": ("merge", "join two captures of one run"),
         "coverage": ("coverage", "which clauses a set of traces has shown"),
+        "versions": ("versions", "which releases and modes allow a trace"),
+        "profile": ("profile", "how often a guest crosses into the hypervisor, and for what"),
         "fetch": ("fetch", "bring Xen images by release"),
     },
     "Ask the specification": {

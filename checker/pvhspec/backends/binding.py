@@ -75,6 +75,7 @@ class Binder:
         release_told: bool = True,
     ) -> None:
         self._spec = spec
+        self._vendor = vendor
         self._memory = {"guest": MemoryImage(), "hw": MemoryImage()}
         self._common: dict[str, Any] = {}
         if release_told:
@@ -95,15 +96,26 @@ class Binder:
     def bind(self, events: Iterable[Event]) -> Iterator[Seen]:
         """The events that backends judge; `mem` events only add to what is known of memory."""
         for event in events:
-            if event.kind in ("mem", "hypercall_page"):
-                view = event.get("view") or "guest"
-                # A new one: events that were given out keep what was known at their time.
-                more = self._memory[view].extended(event.get("gpa"), event.get("bytes"))
-                self._memory[view] = more
+            self.remember(event)
             if event.kind != "mem":
-                yield self._one(event)
+                yield self.one(event)
 
-    def _one(self, event: Event) -> Seen:
+    def beside(self, version: Version, mode: str, release_told: bool) -> Binder:
+        """One for another release and mode, that knows of the same memory for ever."""
+        other = Binder(self._spec, version, mode, self._vendor, release_told)
+        other._memory = self._memory
+        return other
+
+    def remember(self, event: Event) -> None:
+        """Take in what an event shows of memory."""
+        if event.kind in ("mem", "hypercall_page"):
+            view = event.get("view") or "guest"
+            # A new one: events that were given out keep what was known at their time.
+            more = self._memory[view].extended(event.get("gpa"), event.get("bytes"))
+            self._memory[view] = more
+
+    def one(self, event: Event) -> Seen:
+        """An event, where what it shows of memory was taken in."""
         fields = dict(self._common)
         if event.dom is not None:
             fields["caller"] = event.dom

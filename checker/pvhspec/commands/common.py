@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
     from pvhspec.judge import Source
     from pvhspec.names.gates import Version
     from pvhspec.report.verdict import Report, Selection
-    from pvhspec.traces import Event, Place, Trace
+    from pvhspec.traces import Event, Header, Place, Trace
 
 __all__ = [
     "Subparsers",
     "add_judging",
     "command",
+    "format_option",
     "judged",
+    "opened",
+    "place_of_trace",
+    "place_options",
+    "selecting_options",
     "selection",
     "spec_of",
     "spec_option",
@@ -78,8 +84,8 @@ def spec_of(folder: Path | None) -> Spec:
 # ---- judging -----------------------------------------------------------------------------------
 
 
-def add_judging(parser: argparse.ArgumentParser) -> None:
-    """Options of everything that judges traces."""
+def selecting_options(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that holds traces to clauses."""
     add = parser.add_argument
     add(
         "--authority", choices=("documented", "implemented"), default="implemented",
@@ -87,13 +93,29 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--only", action="append", default=[], metavar="GLOB", help="judge only these clauses")
     add("--skip", action="append", default=[], metavar="GLOB", help="do not judge these clauses")
+    format_option(parser)
+    spec_option(parser)
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """The same, and what stands in for what a header does not say."""
+    selecting_options(parser)
+    place_options(parser)
+
+
+def place_options(parser: argparse.ArgumentParser) -> None:
+    """`--release` and `--mode`."""
+    add = parser.add_argument
     add("--release", metavar="VERSION", help="the release of Xen, where the trace does not say it")
     add("--mode", metavar="MODE", help="the mode of the guest, where the trace does not say it")
-    add(
+
+
+def format_option(parser: argparse.ArgumentParser) -> None:
+    """`--from FORMAT`."""
+    parser.add_argument(
         "--from", dest="from_", metavar="FORMAT",
         help="the format of the traces (told by content otherwise)",
     )  # fmt: skip
-    spec_option(parser)
 
 
 def selection(args: argparse.Namespace, spec: Spec) -> Selection:
@@ -131,25 +153,40 @@ def _release(text: str | None) -> Version | None:
         raise PvhError(Diagnostic(BAD_RELEASE, f"--release: {error}")) from None
 
 
+def place_of_trace(header: Header, args: argparse.Namespace) -> tuple[Version | None, str | None]:
+    """The release and mode by the options, or else by the header."""
+    from pvhspec.backends.binding import header_mode, header_version
+
+    return _release(args.release) or header_version(header), args.mode or header_mode(header)
+
+
 def judged(path: str, args: argparse.Namespace, spec: Spec, chosen: Selection) -> Report:
     """Judge one trace as the options say. Raises PvhError for what is wrong with it."""
     from pvhspec.judge import judge
-    from pvhspec.traces import FORMATS, open_trace
 
-    if args.from_ is not None and args.from_ not in FORMATS:
-        known = f"the formats are {', '.join(FORMATS)}"
-        raise PvhError(Diagnostic(NO_FORMAT, f"--from: no format {args.from_}", known))
-    trace = open_trace(path, args.from_)
-    try:
+    with opened(path, args.from_) as trace:
         return judge(
             spec,
-            watched(trace),
+            trace,
             authority=args.authority,
             selection=chosen,
             version=_release(args.release),
             mode=args.mode,
             solve=args.solve_budget if getattr(args, "solve", False) else None,
         )
+
+
+@contextmanager
+def opened(path: str, format_: str | None) -> Iterator[Source]:
+    """A trace to be read, in a format that was asked for; on a terminal, with progress."""
+    from pvhspec.traces import FORMATS, open_trace
+
+    if format_ is not None and format_ not in FORMATS:
+        known = f"the formats are {', '.join(FORMATS)}"
+        raise PvhError(Diagnostic(NO_FORMAT, f"--from: no format {format_}", known))
+    trace = open_trace(path, format_)
+    try:
+        yield watched(trace)
     finally:
         trace.close()
 

@@ -55,6 +55,17 @@ def without(event: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name not in names}
 
 
+def asked(number: int, *args: int, ret: int | None = 0) -> dict[str, Any]:
+    """Any hypercall, by its registers."""
+    event = {"kind": "hypercall", "dom": 0, "vcpu": 0, "width": 64, "cpl": 0, "nr": number}
+    return {**event, "args": [*args], "ret": ret}
+
+
+def exits(**why: Any) -> dict[str, Any]:
+    """An exit, as KVM names it."""
+    return {"kind": "vmexit", "dom": 0, "vcpu": 0, "arch": "svm", **why}
+
+
 TRACES: dict[str, list[dict[str, Any]]] = {
     # One run, as two tools saw it: one has no results, the other not every call.
     "asked": [
@@ -104,6 +115,35 @@ CLOSED = port(3, "02000000", 0)
 WHOLE = header(given=ALONE, complete={"events": True, "results": False, "domains": True})
 TRACES["contradiction"] = [WHOLE, BIND, BIND, CLOSED, port(3, "01000000", -22)]
 TRACES["lossy"] = [WHOLE, BIND, BIND, CLOSED, port(3, "01000000", 0)]
+
+
+# The same work in two modes: a page is mapped, a message sent, the next timer set.
+TRACES["paging-pv"] = [
+    header(guest={"mode": "pv"}),
+    *[asked(1, 0x1000, 1, 0, 0x7FF0) for _ in range(3)],
+    asked(14, 0x2000, 0x3063, 2),
+    asked(26, 0x1000, 1, 0, 0x7FF0),
+    asked(32, 4, 0x5000),
+    asked(15, 1_000_000),
+    asked(23),
+    asked(29, 1, 0),
+]
+TRACES["paging-pvh"] = [
+    header(guest={"mode": "pvh_domu"}),
+    exits(code=0x400),
+    exits(code=0x81),
+    asked(32, 4, 0x5000),
+    exits(code=0x7C),
+    {"kind": "msr", "dom": 0, "vcpu": 0, "op": "write", "index": 0x6E0, "value": 1000},
+    exits(code=0x60),
+    exits(reason="hlt"),
+    {"kind": "inject", "dom": 0, "vcpu": 0, "what": "interrupt", "vector": 0xF3},
+]
+TRACES["tables"] = [
+    header(),
+    asked(1, 0x1000, 1, 0, 0x7FF0, ret=-38),
+    asked(13, 0x1000, 0),
+]
 
 
 def main() -> None:

@@ -68,9 +68,12 @@ class Machine:
             yield from self._watch(seen, watcher)
         yield from self._debts.after(seen, self.store)
 
-    def fork(self) -> Machine:
-        """Another execution that is like this one so far, and goes on by itself."""
+    def fork(self, compiled: Compiled | None = None) -> Machine:
+        """Another execution that is like this one so far, and goes on by itself; `compiled`: where
+        other rules hold, and the state at the start would have been the same."""
         other = copy(self)
+        if compiled is not None:
+            other._compiled, other._disregard = compiled, compiled.disregard
         other.store = self.store.fork()
         other._debts = self._debts.fork()
         other._blame = self._blame.fork()

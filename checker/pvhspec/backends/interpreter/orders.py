@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.protocol import Judgement, Seen, Verdict
 
@@ -76,6 +77,22 @@ class Orders:
         """Obligations that are open at the end, whatever the order was."""
         first, *others = [machine.open_debts() for machine in self._left]
         return [debt for debt in first if all(debt in other for other in others)]
+
+    def fork(self, compiled: Compiled) -> Orders:
+        """Another that is like this one so far, and goes on where other rules hold."""
+        other = Orders(self._left[0], self._most_steps, self._most_left)
+        other._left = [machine.fork(compiled) for machine in self._left]
+        other._waiting, other._forgotten = list(self._waiting), self._forgotten
+        return other
+
+    def is_as(self, other: Orders) -> bool:
+        """Whether no call waits for others, and the same will be said of whatever comes."""
+        return (
+            not self._waiting
+            and not other._waiting
+            and len(self._left) == len(other._left)
+            and all(a.is_as(b) for a, b in zip(self._left, other._left, strict=True))
+        )
 
     # ---- one event -------------------------------------------------------------------------
 
