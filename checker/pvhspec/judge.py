@@ -97,7 +97,7 @@ def judge(
         "given": {name: dict(table) for name, table in header.given.items()},
         "from_boot": header.from_boot,
         "all_domains": header.complete.domains,
-        "compiled": Compiled(spec, release, kind, authority),
+        "compiled": _compiled(spec, release, kind, authority),
     }
     kept: list[Seen] = []
     recorder = Recorder(spec, release, kind, **options) if solve is not None else None
@@ -133,3 +133,16 @@ def judge(
     report.truncated = trace.truncated
     report.notices = [n.headline() for n in trace.notices]
     return report
+
+
+# The last that was made: traces that are judged one after the other are mostly of one kind.
+_ready: dict[tuple[Version, str, str], Compiled] = {}
+
+
+def _compiled(spec: Spec, release: Version, mode: str, authority: str) -> Compiled:
+    """The specification made ready for a release, mode and authority."""
+    where = (release, mode, authority)
+    if where not in _ready or _ready[where].spec is not spec:
+        _ready.clear()
+        _ready[where] = Compiled(spec, *where)
+    return _ready[where]

@@ -10,11 +10,11 @@ from pvhspec.commands.common import (
     Subparsers,
     add_judging,
     command,
-    judged,
     selection,
     spec_of,
 )
 from pvhspec.commands.gating import add_gating, finish, policy_of, to_stdout
+from pvhspec.commands.several import add_many, many
 from pvhspec.diagnostics import Diagnostic, PvhError, code, render_all
 
 if TYPE_CHECKING:
@@ -43,10 +43,15 @@ pvhspec check --format text --format sarif=pvhspec.sarif --format html=report.ht
 pvhspec check --baseline known.toml --severity 'cpuid.*=warning' *.jsonl
 pvhspec check --baseline known.toml --update-baseline --reason 'reported' *.jsonl
 pvhspec check --solve lossy.jsonl
+pvhspec check --jobs 8 --format junit=verdicts.xml captures/
+pvhspec check --cluster tcp://scheduler:8786 captures/
 zcat run.jsonl.gz | pvhspec check -
 """,
     )
-    parser.add_argument("traces", nargs="+", metavar="TRACE", help="files; - is standard input")
+    parser.add_argument(
+        "traces", nargs="+", metavar="TRACE",
+        help="files; a folder is all traces in it; - is standard input",
+    )  # fmt: skip
     parser.add_argument("-v", "--verbose", action="store_true", help="name every clause")
     parser.add_argument(
         "--solve", action="store_true",
@@ -57,6 +62,7 @@ zcat run.jsonl.gz | pvhspec check -
         help="time for that, for each trace (default: 10)",
     )  # fmt: skip
     add_judging(parser)
+    add_many(parser)
     add_gating(parser, "in each trace")
     parser.set_defaults(run=run)
 
@@ -75,13 +81,11 @@ def run(args: argparse.Namespace) -> int:
     chosen = selection(args, spec)
     gate = Run("check", spec, policy_of(args, spec))
     paint = Paint(wants_color(sys.stdout)) if to_stdout(args) == "text" else None
-    for path in args.traces:
-        try:
-            report = judged(path, args, spec, chosen)
-        except PvhError as error:
-            gate.items.append(Unreadable(path, error.diagnostics))
+    for path, report in many(args, spec, chosen):
+        if isinstance(report, PvhError):
+            gate.items.append(Unreadable(path, report.diagnostics))
             sys.stdout.flush()
-            print(render_all(error.diagnostics, wants_color(sys.stderr)), file=sys.stderr)
+            print(render_all(report.diagnostics, wants_color(sys.stderr)), file=sys.stderr)
             continue
         subject = Subject.of(report, gate.policy)
         gate.require(report.path, [report])

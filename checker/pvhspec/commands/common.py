@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pvhspec.diagnostics import Diagnostic, PvhError, code, printable, render_all
 
 if TYPE_CHECKING:
     from pvhspec.ir.ir import Spec
     from pvhspec.judge import Source
+    from pvhspec.many import Watch
     from pvhspec.names.gates import Version
     from pvhspec.report.verdict import Report, Selection
     from pvhspec.traces import Event, Header, Place, Trace
@@ -160,11 +161,20 @@ def place_of_trace(header: Header, args: argparse.Namespace) -> tuple[Version | 
     return _release(args.release) or header_version(header), args.mode or header_mode(header)
 
 
-def judged(path: str, args: argparse.Namespace, spec: Spec, chosen: Selection) -> Report:
-    """Judge one trace as the options say. Raises PvhError for what is wrong with it."""
+def judged(
+    path: str,
+    args: argparse.Namespace,
+    spec: Spec,
+    chosen: Selection,
+    *,
+    watch: Watch | None = None,
+    content: BinaryIO | None = None,
+) -> Report:
+    """Judge one trace as the options say. Raises PvhError for what is wrong with it. `watch` and
+    `content`: see `opened`."""
     from pvhspec.judge import judge
 
-    with opened(path, args.from_) as trace:
+    with opened(path, args.from_, watch, content) as trace:
         return judge(
             spec,
             trace,
@@ -177,16 +187,22 @@ def judged(path: str, args: argparse.Namespace, spec: Spec, chosen: Selection) -
 
 
 @contextmanager
-def opened(path: str, format_: str | None) -> Iterator[Source]:
-    """A trace to be read, in a format that was asked for; on a terminal, with progress."""
+def opened(
+    path: str,
+    format_: str | None,
+    watch: Watch | None = None,
+    content: BinaryIO | None = None,
+) -> Iterator[Source]:
+    """A trace to be read, in a format that was asked for; on a terminal, with progress, unless
+    `watch` is told of it. `content`: what the file holds, where it is read elsewhere."""
     from pvhspec.traces import FORMATS, open_trace
 
     if format_ is not None and format_ not in FORMATS:
         known = f"the formats are {', '.join(FORMATS)}"
         raise PvhError(Diagnostic(NO_FORMAT, f"--from: no format {format_}", known))
-    trace = open_trace(path, format_)
+    trace = open_trace(path, format_, content)
     try:
-        yield watched(trace)
+        yield watched(trace) if watch is None else _Watched(trace, watch)
     finally:
         trace.close()
 
@@ -195,10 +211,10 @@ def opened(path: str, format_: str | None) -> Iterator[Source]:
 
 
 class _Watched:
-    """A trace that says on a terminal how far it has been read."""
+    """A trace that says how far it has been read: on a terminal, or to `watch`."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
+    def __init__(self, trace: Trace, watch: Watch | None = None) -> None:
+        self._trace, self._watch = trace, watch
         self.header = trace.header
         self.path = trace.path
         self.notices = trace.notices
@@ -213,15 +229,23 @@ class _Watched:
         return self._trace.place(event)
 
     def __iter__(self) -> Iterator[Event]:
-        due, shown = monotonic() + _QUIET_FOR, False
+        since = monotonic()
+        due, shown = since + _QUIET_FOR, False
         for count, event in enumerate(self._trace, 1):
             yield event
-            if monotonic() > due:
+            if (now := monotonic()) > due:
                 portion = self._trace.portion()
+                due = now + _EVERY
+                if self._watch is not None:
+                    self._watch(count, portion)
+                    continue
+                from pvhspec.many.pace import pace
+
                 far = "" if portion is None else f", {portion:.0%}"
                 told = f"\r{printable(self.path)}: {count:,} events{far}"
+                told += f"{pace(count, portion, now - since)}\x1b[K"
                 print(told, end="", file=sys.stderr, flush=True)
-                due, shown = monotonic() + _EVERY, True
+                shown = True
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 

@@ -1,7 +1,7 @@
 """Traces of real hypervisors: the event schema, its readers and its writer."""
 
 from pvhspec.traces.event import Complete, Event, Guest, Header, Hypervisor, Origin, Place
-from pvhspec.traces.formats import FORMATS, Trace, open_trace
+from pvhspec.traces.formats import FORMATS, Trace, is_trace, open_trace
 from pvhspec.traces.objects import ObjectTrace
 from pvhspec.traces.writer import TraceWriter
 
@@ -17,5 +17,6 @@ __all__ = [
     "Place",
     "Trace",
     "TraceWriter",
+    "is_trace",
     "open_trace",
 ]

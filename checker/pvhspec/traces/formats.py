@@ -14,7 +14,7 @@ from pvhspec.traces import errors, recognise
 from pvhspec.traces.errors import is_read_error, reason
 from pvhspec.traces.event import Event, Header, Place
 
-__all__ = ["FORMATS", "Format", "Trace", "open_trace"]
+__all__ = ["FORMATS", "Format", "Trace", "is_trace", "open_trace"]
 
 _HEAD = 4096  # bytes a format may look at to recognise itself
 
@@ -117,14 +117,17 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def open_trace(path: str | Path, format: str | None = None) -> Trace:
+def open_trace(
+    path: str | Path, format: str | None = None, content: BinaryIO | None = None
+) -> Trace:
     """The trace in this file (`-` is standard input, gzip is unpacked), its header already read.
 
     Raises PvhError if the file cannot be read or is no trace. `format` forces one of FORMATS.
-    The file is closed when the events are through, or by `close`.
+    The file is closed when the events are through, or by `close`. `content`: what is in the file,
+    where the file itself is elsewhere.
     """
     name = "<stdin>" if str(path) == "-" else str(path)
-    stream = _open(str(path), name)
+    stream = _open(str(path), name) if content is None else cast(BufferedReader, content)
     try:
         unpacked = _unpacked(stream)
         head = unpacked.peek(_HEAD)[:_HEAD]
@@ -138,6 +141,22 @@ def open_trace(path: str | Path, format: str | None = None) -> Trace:
         if not is_read_error(error):
             raise
         raise PvhError(_cannot_read(name, error)) from None
+
+
+def is_trace(path: str | Path) -> bool:
+    """Whether a file begins as a trace does. JSON may be anything: our own says what it is. Raises
+    OSError where it cannot be read."""
+    with Path(path).open("rb") as stream:
+        try:
+            head = _unpacked(stream).peek(_HEAD)[:_HEAD]
+        except EOFError:
+            return False
+        except Exception as error:
+            if not is_read_error(error):
+                raise
+            return False
+    found = next((f.name for f in FORMATS.values() if head and f.recognise(head)), None)
+    return found is not None and (found != "jsonl" or b'"pvh-trace/' in head)
 
 
 def _open(path: str, name: str) -> BufferedReader:
