@@ -101,6 +101,8 @@ def judge(
     }
     kept: list[Seen] = []
     recorder = Recorder(spec, release, kind, **options) if solve is not None else None
+    if recorder is not None and solve is not None:
+        recorder.patience = solve
     machine = Orders(recorder or Machine(spec, release, kind, **options))
     # A hypervisor that plays Xen shows its guest whatever release it was told to.
     told = version is not None or header.hypervisor.name in (None, "xen")

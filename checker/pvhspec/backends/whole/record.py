@@ -6,6 +6,8 @@ what it changed. Only the others have to be gone through again.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +77,7 @@ class Recorder(Machine):
             self.spec, self._compiled.compiler, options.get("all_domains", True)
         )
         self._latest: Part | None = None
+        self.patience = math.inf  # seconds left to look again at calls with too many ways
 
     def finish(self) -> None:
         """The last event has been fed."""
@@ -136,8 +139,9 @@ class Recorder(Machine):
 
     def _overflowed(self, seen: Seen, call: Call, found: Explored) -> Explored:
         """What the ways have in common before the call may still be told, or that there is none."""
-        if self.violated is not None:
+        if self.violated is not None or self.patience <= 0:
             return found
+        start = time.monotonic()
         stepper = self._compiled.stepper(call.operation)
 
         def run(path: Path) -> StepOutcome:
@@ -148,6 +152,7 @@ class Recorder(Machine):
             self._settle()
             self.store.merge([p.outcome() for p, _ in found.ways], seen.seq)
             found.overflow = True
+        self.patience -= time.monotonic() - start
         return found
 
     def _lose(self, op: Operation, seen: Seen) -> None:

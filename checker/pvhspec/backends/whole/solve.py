@@ -34,14 +34,14 @@ def decide(
 ) -> Whole:
     """The verdict on events that a machine has recorded. `fresh` makes others like it,
     `every_event` says whether none is missing; `budget` is in seconds, for the verdict and for
-    the core together."""
-    end = time.monotonic() + budget
+    the core together, and what the record left of it."""
+    end = time.monotonic() + min(budget, machine.patience)
     if any(seen.span is not None for seen in events):
         return Whole("open", [], why="calls were made at the same time")
     machine.finish()
     finding, at = machine.violated, machine.violated_at
     if finding is None:
-        answer = retraced(machine, budget)
+        answer = retraced(machine, end - time.monotonic())
         if answer.status == "found":
             return Whole("conforms", machine.needed)
         if answer.status == "open":
