@@ -146,6 +146,70 @@ errors = [
     )),
 ]  # fmt: skip
 
+# ---- errors that an out field delivers ----------------------------------------------
+
+STATUSES = """
+every hypercall documented xen:a.h "x" { error EPERM ring when cpl != 0 }
+hypercall op = 32 (cmd : u32, arg : pointer, count : u32) each count documented xen:a.h "x" {
+  error EFAULT unreadable when not readable
+}
+enum Status : u16 { fine = 0  bad = 0xfffd  worse = 0xfffe }
+struct args size 8 { 0 a : u32  4 st : Status  6 b : u16 }
+state sx : u32 = 1
+event look { x : u32 }
+on look seen documented xen:a.h "x" { require x : x == sx }
+operation ask = op.1 takes args documented xen:a.h "x" {
+  in a
+  out st, b
+  in order {
+    error EINVAL too_many when count > 2
+    error bad wrong when a == 1
+    error worse other when a < 3
+  }
+  error bad full maybe when a == 5
+  error EFAULT lost after success when not writable
+  success { sx := a  b := 7 }
+}
+"""
+
+statuses = [
+    Execution("a status is success, or an error that is due", STATUSES, (
+        call("ask", 0, ok("ask", "success.b"), {"st": 0, "b": 7}, a=9, count=1),
+        event("look", {"seen.x": "yes"}, x=9),
+        call("ask", 0, {"ask.wrong": "yes"}, {"st": 0xFFFD}, a=1, count=1),
+        call("ask", 0, {"ask.other": "yes"}, {"st": 0xFFFE}, a=2, count=1),
+        call("ask", 0, {"ask.full": "yes"}, {"st": 0xFFFD}, a=5, count=1),
+        event("look", {"seen.x": "yes"}, x=9),
+        call("ask", 0, {"ask.wrong": "no"}, {"st": 0xFFFE}, a=1, count=1),
+        call("ask", 0, {"ask.wrong": "no"}, {"st": 0}, a=1, count=1),
+        call("ask", 0, {"ask.other": "no"}, {"st": 0xFFFE}, a=9, count=1),
+        call("ask", 0, {"ask.success": "no"}, {"st": 0xFFF0}, a=9, count=1),
+    )),
+    Execution("what is returned comes before, or ends it all", STATUSES, (
+        call("ask", -1, {"every.ring": "yes"}, a=1, count=1, cpl=3),
+        call("ask", -14, {"op.unreadable": "yes"}, a=1, count=1, readable=False),
+        call("ask", -22, {"ask.too_many": "yes"}, a=1, count=3),
+        call("ask", 0, {"ask.too_many": "no"}, {"st": 0xFFFD}, a=1, count=3),
+        call("ask", 3, {"ask.success": "no"}, {"st": 0xFFFD}, a=1, count=1),
+    )),
+    Execution("a status that cannot be written is not seen", STATUSES, (
+        call("ask", -14, {"ask.lost": "yes"}, a=1, count=1, writable=False),
+        event("look", {"seen.x": "yes"}, x=1),
+        call("ask", -14, {"ask.lost": "yes"}, a=4, count=1, writable=False),
+        event("look", {"seen.x": "yes"}, x=4),
+        call("ask", 0, {"ask.lost": "no"}, {"st": 0xFFFD}, a=1, count=1, writable=False),
+    )),
+    Execution("a status that was not seen", STATUSES, (
+        call("ask", 0, {}, a=1, count=1),
+        call("ask", 0, {"ask.success": "?"}, a=9, count=1),
+    )),
+    Execution("no structure, no status", STATUSES, (
+        call("ask", 0, ok("ask"), a=1, count=0, readable=False, writable=False),
+        event("look", {"seen.x": "yes"}, x=1),
+        call("ask", -14, {"ask.lost": "no"}, a=1, count=0, readable=False),
+    )),
+]  # fmt: skip
+
 # ---- effects ------------------------------------------------------------------------
 
 EFFECTS = (
@@ -462,4 +526,4 @@ authority = [
     ), authority="documented"),
 ]  # fmt: skip
 
-ALL = [*errors, *effects, *results, *drift, *debts, *begin, *authority]
+ALL = [*errors, *statuses, *effects, *results, *drift, *debts, *begin, *authority]

@@ -20,6 +20,8 @@ from pvhspec.types.types import BitsType
 __all__ = ["Binder", "Map", "header_mode", "header_version"]
 
 _MASK64 = (1 << 64) - 1
+_EFAULT = 14
+_MOST_STRUCTURES = 4096  #: in one hypercall; of more nothing is said
 _VENDORS = {"AuthenticAMD": "amd", "HygonGenuine": "amd", "GenuineIntel": "intel"}
 _REGISTER_NAMES = {f"r{n}": f"e{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")}
 _REGISTER_NAMES["rflags"] = "eflags"
@@ -98,7 +100,7 @@ class Binder:
         for event in events:
             self.remember(event)
             if event.kind != "mem":
-                yield self.one(event)
+                yield from self.each(event)
 
     def beside(self, version: Version, mode: str, release_told: bool) -> Binder:
         """One for another release and mode, that knows of the same memory for ever."""
@@ -113,6 +115,49 @@ class Binder:
             # A new one: events that were given out keep what was known at their time.
             more = self._memory[view].extended(event.get("gpa"), event.get("bytes"))
             self._memory[view] = more
+
+    def each(self, event: Event) -> list[Seen]:
+        """The calls of an event: of a hypercall that is given several structures, one for each
+        that Xen came to; any other event is one."""
+        return self._several(event) or [self.one(event)]
+
+    def _several(self, event: Event) -> list[Seen]:
+        """The calls of a hypercall that is given several structures: one for each that Xen came to.
+        With fewer than two it is a call like any other."""
+        number, args = event.get("nr"), event.get("args") or ()
+        if event.kind != "hypercall" or number is None:
+            return []
+        op = self._dispatch.operation(number, args)
+        if op is None or op.each is None or op.struct_size is None:
+            return []
+        names = [p.name for p in op.params]
+        at, counted = names.index(op.pointer or names[-1]), names.index(op.each)
+        if max(at, counted) >= len(args) or args[at] is None or args[counted] is None:
+            return []
+        width, start = event.get("width"), args[at]
+        size = op.struct_size[1 if width == 32 else 0]
+        count = args[counted] & 0xFFFFFFFF
+        if count < 2 or count > _MOST_STRUCTURES or size == 0:
+            return []
+        ret, found = event.get("ret"), list[Seen]()
+        failed = ret is not None and ret < 0
+        for place in range(count):
+            address = start + place * size
+            part = {**event.fields, "args": [*args[:at], address, *args[at + 1 :]]}
+            shown = _bytes_at(event.get("in"), address, size) is not None
+            good = shown and event.get("arg_writable") is not False
+            last = failed and (place == count - 1 or not (good and event.get("arg_readable")))
+            if (failed and ret != -_EFAULT) or event.get("arg_readable") is False:
+                last = True  # it failed before any structure was looked at, or at the first
+            if failed and not last:
+                part["ret"] = 0
+            seen = self.one(event._replace(fields=part))
+            if seen.call is not None and place:
+                seen.call.strayed = ()
+            found.append(seen)
+            if last:
+                break
+        return found
 
     def one(self, event: Event) -> Seen:
         """An event, where what it shows of memory was taken in."""
@@ -245,12 +290,15 @@ class Binder:
         readable, writable = event.get("arg_readable"), event.get("arg_writable")
         before = after = None
         strayed: tuple[int, ...] = ()
-        if op.struct_size is not None and args and args[-1] is not None:
-            address = args[len(op.params) - 1] if len(args) >= len(op.params) else None
+        names = [p.name for p in op.params]
+        at = names.index(op.pointer) if op.pointer in names else len(names) - 1
+        if op.struct_size is not None and 0 <= at < len(args) and args[at] is not None:
+            address = args[at] if len(args) >= len(op.params) else None
             size = op.struct_size[1 if width == 32 else 0]
             before = _bytes_at(event.get("in"), address, size)
             after = _bytes_at(event.get("out"), address, size)
-            strayed = _strayed(event.get("in"), event.get("out"), address, size)
+            whole = size if op.each is None else size * fields.get(op.each, 1)
+            strayed = _strayed(event.get("in"), event.get("out"), address, whole)
             if readable is None and before is not None:
                 readable = True
             self._slots(op, 1 if width == 32 else 0, before, after, fields)

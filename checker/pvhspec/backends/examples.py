@@ -111,6 +111,8 @@ def _seen(spec: Spec, example: Example, step: ExampleStep, seq: int, op: Operati
     if op is None:
         return Seen(step.kind, seq, None, fields)
     fields["nr"] = op.number if op.number is not None else fields.get("nr")
+    if op.each is not None:
+        fields.setdefault(op.each, 1)
     if step.result is not None:
         fields["ret"] = step.result & (1 << 64) - 1
     for name, value in step.outs:

@@ -18,11 +18,13 @@ from pvhspec.types.layout import Struct, StructField
 from pvhspec.types.types import BitsType, Type
 
 __all__ = [
-    "OWN_RANK", "Authority", "Cell", "Choice", "Citation", "Clause", "Const", "Ensure", "Error",
-    "EventKind", "Example", "ExampleStep", "Expr", "Gate", "GateTest", "Hypercall", "Input",
+    "OWN_RANK", "STATUS", "Authority", "Cell", "Choice", "Citation", "Clause", "Const", "Ensure",
+    "Error", "EventKind", "Example", "ExampleStep", "Expr", "Gate", "GateTest", "Hypercall",
+    "Input",
     "Invariant", "Is", "Load", "Make", "MapInput", "Moment", "Obligation", "Observation", "Op",
     "Operation", "Payload", "Quant", "Requirement", "Slot", "Spec", "State", "Struct",
     "StructField", "Update", "Value", "Var", "Version",
+    "status_code", "status_value",
 ]  # fmt: skip
 
 Value: TypeAlias = "bool | int | tuple[object, ...]"
@@ -212,7 +214,8 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """`code` is returned while `when` holds; `when` None: it may be, while `only` holds.
+    """`code` is answered while `when` holds; `when` None: it may be, while `only` holds. A code
+    from `STATUS` on is no result but a value of the operation's status field (`status_value`).
 
     Errors of one `rank` are in no order; a lower rank comes first: while one of its conditions
     holds no error of a higher rank may be returned. One that comes `after_success` is due only
@@ -227,6 +230,20 @@ class Error:
     after_success: bool
     gate: Gate
     only: Expr | None = None
+
+
+# Codes of errors that are delivered in a status field, above all that are returned.
+STATUS = 0x1000
+
+
+def status_code(value: int, width: int) -> int:
+    """The code of a value of a status field: 0 is success, as it is of a result."""
+    return STATUS | -value % (1 << width) % STATUS if value else 0
+
+
+def status_value(code: int, width: int) -> int:
+    """The value of a status field that a code stands for."""
+    return -(code % STATUS) % (1 << width) if code >= STATUS else 0
 
 
 # Errors of an operation itself have this rank or more. What it inherits has less: not reached.
@@ -276,6 +293,9 @@ class Operation:
     no hypercall has. `modelled` False: only the errors are known, and the rest is not judged.
     `result` None: any value. `always`: updates that happen whatever is returned.
     `disturbs`: states that it may change in ways not modelled; `*` is every state.
+    `pointer` is the parameter that points to the structure; `each` the one that says how many of
+    them there are, each a call by itself; `status` the out field in which some errors are
+    delivered.
     """
 
     id: str
@@ -299,6 +319,9 @@ class Operation:
     always: tuple[Update, ...]
     modelled: bool
     disturbs: tuple[str, ...]
+    pointer: str | None = None
+    each: str | None = None
+    status: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)

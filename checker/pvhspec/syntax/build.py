@@ -228,9 +228,10 @@ class Builder(ExpressionBuilder):
         return ast.EveryDecl(span_of(meta), c[0], c[1], tuple(c[2:]))
 
     def hypercall(self, meta: Meta, c: Children) -> ast.HypercallDecl:
-        name, number, params, prose, tail, body = c
+        name, number, params, each, prose, tail, body = c
+        value, text = integer(number), str(number)
         return ast.HypercallDecl(
-            span_of(meta), name, integer(number), str(number), params or (), prose, tail, body
+            span_of(meta), name, value, text, params or (), each, prose, tail, body
         )
 
     def call_body(self, meta: Meta, c: Children) -> tuple[ast.CallItem, ...]:

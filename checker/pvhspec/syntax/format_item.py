@@ -209,7 +209,8 @@ def _state(item: ast.StateDecl) -> Doc:
 
 def _hypercall(item: ast.HypercallDecl) -> Doc:
     params = cat(" ", _params("(", item.params, ")")) if item.params else ""
-    head = cat(f"hypercall {item.name.text} = {item.text}", params)
+    each = f" each {item.each.text}" if item.each is not None else ""
+    head = cat(f"hypercall {item.name.text} = {item.text}", params, each)
     if item.items is None:
         return _line(head, item.prose, item.tail)
     return _chapter(head, item.prose, item.tail, call_items(item.items))

@@ -17,7 +17,7 @@ from pvhspec.backends.interpreter.explain import assumptions, cells_shown, insta
 from pvhspec.backends.interpreter.initial import initial_store
 from pvhspec.backends.interpreter.obligation import Debts
 from pvhspec.backends.interpreter.observation import MOST_OPEN, Requirement, Watcher
-from pvhspec.backends.interpreter.operation import Outcome, Stepper
+from pvhspec.backends.interpreter.operation import Outcome, Stepper, answered
 from pvhspec.backends.interpreter.path import Explored, Path, explore
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY
@@ -120,7 +120,7 @@ class Machine:
         if found.overflow:
             found = self._overflowed(seen, call, found)
         self._looked(seen, None, run, found)
-        self._blame.called(seen.seq, op, call.ret is None or not -4096 < call.ret < 0)
+        self._blame.called(seen.seq, op, not answered(op, call.ret, seen.fields))
         if found.overflow:
             self._lose(op, seen)
             yield self._unseen(op.success, seen, ("too many possibilities",))
@@ -149,7 +149,8 @@ class Machine:
         """What the event says of each clause it was about."""
         if not call.operation.modelled and not found.ways[0][1].clauses:
             return
-        settled = call.ret is not None and not found.overflow and not found.failed
+        code = answered(call.operation, call.ret, seen.fields)
+        settled = code is not None and not found.overflow and not found.failed
         clauses = dict.fromkeys(c for _, outcome in found.ways for c in outcome.clauses)
         for clause in clauses:
             if settled and all(clause in outcome.clauses for _, outcome in found.ways):
@@ -168,10 +169,11 @@ class Machine:
     def _resume(self, stepper: Stepper, seen: Seen, call: Call) -> None:
         """After a violation: go on from what was seen, and forget what it makes doubtful."""
         op = call.operation
-        if call.ret is None or -call.ret in {e.code for e in op.errors if e.after_success}:
+        code = answered(op, call.ret, seen.fields)
+        if code is None or code in {e.code for e in op.errors if e.after_success}:
             self._lose(op, seen)
             return
-        if call.ret < 0:
+        if code or (call.ret is not None and call.ret < 0):
             self._lose_all(op.always)
             return
         found = explore(self.store, seen.fields, lambda p: stepper.force(p, call))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NoReturn
@@ -13,9 +13,30 @@ from pvhspec.backends.interpreter.quantify import Samples
 from pvhspec.backends.interpreter.updates import Writer
 from pvhspec.backends.interpreter.values import Sym, equal, is_known
 from pvhspec.backends.protocol import Call, Finding
-from pvhspec.ir.ir import OWN_RANK, Choice, Error, Operation, Update, Var
+from pvhspec.ir.ir import (
+    OWN_RANK,
+    STATUS,
+    Choice,
+    Error,
+    Operation,
+    Update,
+    Var,
+    status_code,
+    status_value,
+)
 
-__all__ = ["Outcome", "Stepper"]
+__all__ = ["Outcome", "Stepper", "answered"]
+
+
+def answered(op: Operation, ret: int | None, fields: Mapping[str, Any]) -> int | None:
+    """The code that a call answered: 0, or that of an error, returned or in its status field. None:
+    it was not seen."""
+    if ret is None or -4096 < ret < 0 or op.status is None:
+        return None if ret is None else -ret if -4096 < ret < 0 else 0
+    if op.each is not None and fields.get(op.each) == 0:
+        return 0
+    value = fields.get(f"out.{op.status.name}")
+    return status_code(value, op.status.type.width) if isinstance(value, int) else None
 
 
 @dataclass(slots=True)
@@ -66,22 +87,28 @@ class Stepper:
         `changes` False: only whether it may have been so, and nothing of the state after it.
         """
         clauses: list[str] = []
-        code = None if call.ret is None else (-call.ret if -4096 < call.ret < 0 else 0)
+        code = answered(self.op, call.ret, path.inputs)
         due = self._due(path)
-        late = [] if due else [(e, f) for e, f in self._late if path.decide(f(path))]
-        owed = due or late
+        # What an out field would deliver, an error that comes after all hides.
+        told = not due or due[0][0].code >= STATUS
+        late = [(e, f) for e, f in self._late if path.decide(f(path))] if told else []
+        owed = late or due
         if code is None:
-            code = self._suppose(path, bool(due), owed)
+            code = self._suppose(path, bool(due), owed, call.ret)
         elif code:
+            if code >= STATUS and call.ret:
+                self._fail(self.op.success, _number(call.ret), "0")
             self._refused(path, code, bool(due), owed, clauses)
         elif owed:
             error = owed[0][0]
             others = tuple(e.clause for e, _ in owed[1:])
-            self._fail(error.clause, "success", f"-{error.name}", others)
+            self._fail(error.clause, "success", _told(error), others)
         done = code == 0 or code in self._maybe_late or any(e.code == code for e, _ in late)
         effects = not due and done
         assigned: set[str] = set()
-        result = -code if code else None
+        if code >= STATUS and self.op.status is not None:
+            assigned.add(self.op.status.name)
+        result = None if not code else -code if code < STATUS else 0
         if effects and self.op.modelled:
             returned = self._succeed(path, call, clauses, assigned, judged=code == 0)
             result = result if code else returned
@@ -111,8 +138,8 @@ class Stepper:
                 return due
         return []
 
-    def _suppose(self, path: Path, due: bool, owed: list[tuple[Error, Fn]]) -> int:
-        """The result was not seen: every one that is allowed is supposed in its turn."""
+    def _suppose(self, path: Path, due: bool, owed: list[tuple[Error, Fn]], ret: int | None) -> int:
+        """What it answered was not seen: all that is allowed is supposed in its turn."""
         rank = owed[0][0].rank if due else None
         maybe = [
             c for c, e in self._maybe.items()
@@ -124,6 +151,11 @@ class Stepper:
             codes += [c for c in late if c not in codes]
         if not owed:
             codes.insert(0, 0)
+        if ret is not None:  # the status alone was not seen
+            told = [c for c in codes if not 0 < c < STATUS]
+            if not told:
+                self._fail(owed[0][0].clause, str(ret), _told(owed[0][0]))
+            codes = told
         return codes[path.choose(len(codes))] if len(codes) > 1 else codes[0]
 
     def _may(self, path: Path, error: Error) -> bool:
@@ -146,16 +178,23 @@ class Stepper:
             return
         if not self.op.modelled and not (due and owed[0][0].rank < OWN_RANK):
             return  # an error of its own, of which nothing is known
-        got = f"-{self._errno.get(code, str(code))}"
+        got = self._name(code)
         listed = tuple(e.clause for e in self.op.errors if e.code == code)
         if owed:
-            names = " or ".join(dict.fromkeys(f"-{e.name}" for e, _ in owed))
+            names = " or ".join(dict.fromkeys(_told(e) for e, _ in owed))
             others = (*(e.clause for e, _ in owed[1:]), *listed)
             self._fail(owed[0][0].clause, got, names, others)
         own = [e for e in listed if e.startswith(self.op.id)]
         if len(own) == 1:
             self._fail(own[0], got, "success: this error is not due", (self.op.success,))
         self._fail(self.op.success, got, "success: no error is due", listed)
+
+    def _name(self, code: int) -> str:
+        """What was answered, in words."""
+        if code < STATUS or self.op.status is None:
+            return f"-{self._errno.get(code, str(code))}"
+        name = next((e.name for e in self.op.errors if e.code == code), None)
+        return name or f"{self.op.status.name} = {status_value(code, self.op.status.type.width):#x}"
 
     def _fail(
         self, clause: str, seen: str, allowed: str, related: tuple[str, ...] = ()
@@ -298,6 +337,11 @@ def _supposed(
     if not found and not unsure:
         raise Inconsistent(Finding(clause, "success", "nothing was free to choose"))
     return found[0] if found and not unsure else Sym(var.type, var.name)
+
+
+def _told(error: Error) -> str:
+    """An error as reports name it: what is returned is negated."""
+    return error.name if error.code >= STATUS else f"-{error.name}"
 
 
 def _shows(updates: tuple[Update, ...], var: Var) -> str | None:

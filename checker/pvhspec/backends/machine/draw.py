@@ -130,7 +130,7 @@ class Drawer:
         if op.struct is None:
             self._parameters(op, values)
         elif any(s.read and s.name == "len" for s in op.slots) and self.random.random() < 0.1:
-            values[op.params[-1].name] = 0  # a null pointer asks for the length
+            values[op.pointer or op.params[-1].name] = 0  # a null pointer asks for the length
         return values
 
     def _tame(self, index: int, value: int) -> int:

@@ -19,10 +19,19 @@ from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.operation import Outcome, Stepper
 from pvhspec.backends.interpreter.path import Inconsistent, Path, TooMuch, explore
 from pvhspec.backends.protocol import Call, Seen
-from pvhspec.ir.ir import Const, Operation, Slot, Spec, State, Version
+from pvhspec.ir.ir import (
+    STATUS,
+    Const,
+    Operation,
+    Slot,
+    Spec,
+    State,
+    Version,
+    status_value,
+)
 from pvhspec.traces import Event
 
-__all__ = ["Ask", "Foretold", "Memory", "Model", "inputs_of"]
+__all__ = ["Ask", "Foretold", "Memory", "Model", "inputs_of", "result_of"]
 
 Memory = Literal["ordinary", "readonly", "unreadable"]
 _POINTER = 0x1000  # what a pointer is taken to be; any address but null
@@ -109,13 +118,14 @@ class Model:
             return None
         path, outcome = came
         if outcome.code:
-            path, outcome = self._step(ask, -outcome.code) or came
+            path, outcome = self._step(ask, outcome.code) or came
         written = dict.fromkeys(clause for _, clause in path.writes.values())
         return Foretold(outcome.code or 0, (*outcome.clauses, *written), path)
 
-    def _step(self, ask: Ask, ret: int | None) -> tuple[Path, Outcome] | None:
+    def _step(self, ask: Ask, code: int | None) -> tuple[Path, Outcome] | None:
         """The first way a call may go; mostly there is one, as nothing but results is unknown."""
         stepper, inputs = self.stepper(ask.op), self.inputs(ask)
+        ret = None if code is None else result_of(ask.op, code, inputs)
         call = Call(ask.op, ret, None, None)
         path = Path(self.store, inputs, [])
         try:
@@ -162,11 +172,21 @@ def inputs_of(ask: Ask, common: Mapping[str, Any]) -> dict[str, Any]:
     for param in op.params:
         width = getattr(param.type, "width", 64)
         value = ask.values.get(param.name, op.command if param is op.params[0] else None)
+        if value is None and param.name == op.each:
+            value = 1
         fields[param.name] = (_POINTER if value is None else value) & ((1 << width) - 1)
     for slot in op.slots:
         if slot.read:
             fields[slot.name] = ask.values.get(slot.name, 0) & _mask(slot)
     return fields
+
+
+def result_of(op: Operation, code: int, fields: dict[str, Any]) -> int:
+    """What a call returns by which it answers a code; its status is put among the fields."""
+    if op.status is not None and (code == 0 or code >= STATUS):
+        fields[f"out.{op.status.name}"] = status_value(code, op.status.type.width)
+        return 0
+    return -code
 
 
 def _mask(slot: Slot) -> int:

@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.machine.draw import chapter, offered
-from pvhspec.backends.machine.model import Ask, Foretold, Model
+from pvhspec.backends.machine.model import Ask, Foretold, Model, result_of
 from pvhspec.backends.protocol import Call, Seen, Verdict
 from pvhspec.ir.ir import Const, Expr, Input, Invariant, Op, Operation, Slot
 
@@ -49,7 +49,7 @@ class ModelSystem:
     def call(self, ask: Ask, told: Foretold) -> list[str]:
         """Judge what is foretold."""
         fields = self._model.inputs(ask)
-        ret = -told.code
+        ret = result_of(ask.op, told.code, fields)
         fields["ret"] = ret & (1 << 64) - 1
         if not told.code and ask.op.result is not None:
             value = self._model.compiler.expr(ask.op.result)(told.path)

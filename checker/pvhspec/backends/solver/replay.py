@@ -15,7 +15,16 @@ from pvhspec.backends.solver.claims import Aim
 from pvhspec.backends.solver.combos import Combo
 from pvhspec.backends.solver.obligation import Broken, Cells
 from pvhspec.backends.solver.rewrite import substitute
-from pvhspec.ir.ir import Const, Expr, Operation, Quant, Spec, Version
+from pvhspec.ir.ir import (
+    STATUS,
+    Const,
+    Expr,
+    Operation,
+    Quant,
+    Spec,
+    Version,
+    status_value,
+)
 from pvhspec.types.types import BoolType
 
 __all__ = ["Stuck", "Trial", "holds", "instance", "seen_call", "settle", "succeeds"]
@@ -27,7 +36,7 @@ def seen_call(spec: Spec, op: Operation, inputs: dict[str, Any], code: int, seq:
         "caller": 0, "current": 0, "width": 64, "cpl": 0, "readable": True, "writable": True,
     }  # fmt: skip
     for param in op.params:
-        fields[param.name] = 0
+        fields[param.name] = int(param.name == op.each)
     for slot in op.slots:
         if slot.read:
             fields[slot.name] = 0
@@ -35,6 +44,9 @@ def seen_call(spec: Spec, op: Operation, inputs: dict[str, Any], code: int, seq:
             fields[f"out.{slot.name}"] = 0
     fields.update(inputs)
     result = fields.pop("result", 0)
+    if op.status is not None and code >= STATUS:
+        fields[f"out.{op.status.name}"] = status_value(code, op.status.type.width)
+        code = result = 0
     return Seen("hypercall", seq, None, fields, Call(op, -code if code else result, None, None))
 
 

@@ -17,6 +17,7 @@ from pvhspec.backends.solver.views import After, Write
 from pvhspec.ir import build
 from pvhspec.ir.ir import (
     OWN_RANK,
+    STATUS,
     Choice,
     Error,
     Expr,
@@ -127,8 +128,7 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
     `lowest`: choices that promise it take the lowest.
     """
     before, prefix = frame.view, frame.prefix
-    early, late = _due(ground, op, frame)
-    refused = z3.Or(*(d for _, d in early))
+    early, late, refused = _due(ground, op, frame)
     code = z3.BitVec(f"{prefix}code", 16)
 
     def may(error: Error) -> Term:
@@ -179,9 +179,9 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
 _Due = list[tuple[Error, Term]]
 
 
-def _due(ground: Ground, op: Operation, frame: Frame) -> tuple[_Due, _Due]:
-    """When each error is the one to be returned: those that come first, by rank, and those after
-    success, where none of the others is."""
+def _due(ground: Ground, op: Operation, frame: Frame) -> tuple[_Due, _Due, Term]:
+    """When each error is the one to be answered: those that come first, by rank, and those after
+    success, where none of the others is; and when there is one before success at all."""
     early: _Due = []
     before: list[Term] = []
     tested = [(e, e.when) for e in op.errors if e.when is not None]
@@ -191,9 +191,13 @@ def _due(ground: Ground, op: Operation, frame: Frame) -> tuple[_Due, _Due]:
         none_before = z3.Not(z3.Or(*before))
         early += [(e, z3.And(none_before, when) if before else when) for e, when in rank]
         before += [when for _, when in rank]
-    none = z3.Not(z3.Or(*before))
+    # What an out field would deliver, an error that comes after all hides.
+    none = z3.Not(z3.Or(*(due for e, due in early if e.code < STATUS)))
     late = [(e, z3.And(none, ground.expr(when, frame))) for e, when in tested if e.after_success]
-    return early, late
+    if late:
+        shown = z3.Not(z3.Or(*(due for _, due in late)))
+        early = [(e, z3.And(due, shown) if e.code >= STATUS else due) for e, due in early]
+    return early, late, z3.Or(*before)
 
 
 def _none_before(early: _Due, rank: int) -> Term:

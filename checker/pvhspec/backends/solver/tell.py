@@ -8,7 +8,7 @@ from typing import Any
 from pvhspec.backends.interpreter.explain import shown_value
 from pvhspec.backends.solver.obligation import Broken
 from pvhspec.backends.solver.prove import Step
-from pvhspec.ir.ir import Operation, Spec
+from pvhspec.ir.ir import STATUS, Operation, Spec
 
 __all__ = ["broken_shown", "call_shown", "cell_shown", "number_shown"]
 
@@ -39,7 +39,10 @@ def call_shown(spec: Spec, op: Operation, inputs: dict[str, Any], code: int | No
         if inputs.get(name) is False:
             context.append(f"the structure is not {name}")
     names = {v: k for k, v in spec.enums.get("Errno", {}).items()}
-    if code:
+    if code and code >= STATUS:
+        told = next((e.name for e in op.errors if e.code == code), None)
+        result = ", ".join(["0", *outs] if told is None else ["0", told])
+    elif code:
         result = f"-{names.get(code, code)}"
     else:
         result = ", ".join([number_shown(inputs.get("result", 0)), *outs])

@@ -8,7 +8,20 @@ from dataclasses import dataclass, replace
 
 from pvhspec.diagnostics import code
 from pvhspec.ir import build
-from pvhspec.ir.ir import OWN_RANK, Choice, Error, Expr, Hypercall, Input, Operation, Slot, Update
+from pvhspec.ir.ir import (
+    OWN_RANK,
+    STATUS,
+    Choice,
+    Error,
+    Expr,
+    Hypercall,
+    Input,
+    Operation,
+    Slot,
+    Update,
+    status_code,
+)
+from pvhspec.ir.lower.batch import delivered, pointer_of, unless_empty
 from pvhspec.ir.lower.clauses import Clauses, Owner
 from pvhspec.ir.lower.effects import Effects, lower_effects
 from pvhspec.ir.lower.env import ArrayView, Binding, Context, Env, StructView
@@ -30,6 +43,7 @@ NO_STRUCT = code("PVH354", "in and out need a structure: takes NAME.")
 INFINITE_CHOICE = code("PVH355", "A choice ranges over a type without a bound.")
 NO_HYPERCALL = code("PVH357", "An operation is of no hypercall.")
 NOT_A_STATE = code("PVH356", "What is disturbed is not a state.")
+NO_COUNT = code("PVH358", "What counts a hypercall's structures is none of its parameters.")
 
 # What the hypercall convention provides beside the fields of the event.
 _NEEDS_COMMAND = "known_command"
@@ -71,6 +85,10 @@ class Calls:
         if decl.number in self.table:
             why = f"number {decl.number} is {self.table[decl.number].name}"
             scope.error(SAME_NUMBER, decl.name.span, why, "each hypercall has its own number")
+        if decl.each is not None and decl.each.text not in [p.name.text for p in decl.params]:
+            why = f"{decl.name.text} has no parameter {decl.each.text}"
+            known = closest(decl.each.text, [p.name.text for p in decl.params])
+            scope.error(NO_COUNT, decl.each.span, why, known)
         clause = self._clauses.add(owner, "", "table", decl.prose, decl.tail, decl.span)
         self.table[decl.number] = Hypercall(decl.name.text, decl.number, clause, owner.gate)
         self._hypercalls[decl.name.text] = (decl, owner)
@@ -124,6 +142,7 @@ class Calls:
         known = {
             "known_hypercall": build.gate_test(call_owner.gate),
             _NEEDS_COMMAND: build.gate_test(owner.gate),
+            **self._of_none(call, call_owner),
         }
         maker = _Maker(self._context, self._clauses, owner, decl.name.text, struct)
         errors = self._inherited(call, call_owner, maker, known, decl.name.text)
@@ -138,21 +157,26 @@ class Calls:
             remedy = "make it one block: clause NAME { … } gives a part an id of its own"
             raise scope.stop(TWO_SUCCESSES, successes[1].span, why, remedy)
         success = maker.success(successes[0])
-        return Operation(
+        made = Operation(
             owner.id, decl.name.text, call.name.text, call.number, decl.command, (),
             owner.gate.also(call_owner.gate), maker.params, struct.name if struct else None,
             struct.size if struct else None, tuple(maker.slots.values()), tuple(errors),
             success.clause, maker.frame(decl), success.choices, success.result,
             tuple(success.effects.ensures), tuple(success.effects.updates),
             maker.always(decl.items), True,
-            self._disturbed(decl.items, scope),
+            self._disturbed(decl.items, scope), pointer_of(call),
+            call.each.text if call.each is not None else None, maker.status,
         )  # fmt: skip
+        made = delivered(made)
+        count = next((p for p in made.params if p.name == made.each), None)
+        return made if count is None else unless_empty(made, count)
 
     def _other(self, call: ast.HypercallDecl, owner: Owner, commands: tuple[int, ...]) -> Operation:
         """Every command of a hypercall that no operation takes."""
         known = {
             "known_hypercall": build.gate_test(owner.gate),
             _NEEDS_COMMAND: build.FALSE,
+            **self._of_none(call, owner),
         }
         name = f"{call.name.text}.other"
         maker = _Maker(self._context, self._clauses, owner, name, None)
@@ -176,6 +200,19 @@ class Calls:
             f"{owner.id}.nobody", "no hypercall", "", None, None, (), Gate(), (), None, None, (),
             tuple(errors), owner.id, owner.id, (), None, (), (), (), True, (),
         )  # fmt: skip
+
+    def _of_none(self, call: ast.HypercallDecl, owner: Owner) -> dict[str, Expr]:
+        """Memory that holds no structure at all is as good as any."""
+        for param in call.params:
+            if call.each is not None and param.name.text == call.each.text:
+                kind = self._context.types.of(param.type, owner.scope)
+                assert isinstance(kind, BitsType)
+                none = build.eq(Input(param.name.text, kind), build.number(kind, 0))
+                return {
+                    name: build.any_of((none, Input(name, BOOL)))
+                    for name in ("readable", "writable")
+                }
+        return {}
 
     def _inherited(
         self,
@@ -248,6 +285,7 @@ class _Maker:
         self.env = Env(context, owner.scope, {}, [])
         self.params: tuple[Input, ...] = ()
         self.slots: dict[str, Slot] = {}
+        self.status: Slot | None = None
 
     def declare(
         self,
@@ -324,13 +362,25 @@ class _Maker:
                 remedy = "name a member of an enum with numbers: Errno"
                 raise scope.stop(NO_ERRNO, node.errno.span, why, remedy)
             tail = ast.Tail(node.gates, node.cites)
+            code = self._code(node.errno, value, symbol.decl.name.text, scope)
             clause = self._clauses.add(owner, node.name, "error", node.prose, tail, node.span)
             gate = owner.scope.gate(node.gates)
             test = None if node.test is None else truth(node.test, self.env)
             when, only = (None, test) if node.maybe else (test, None)
-            return [Error(clause, value, symbol.name, when, rank, node.after_success, gate, only)]
+            return [Error(clause, code, symbol.name, when, rank, node.after_success, gate, only)]
         except Stop:
             return []
+
+    def _code(self, errno: ast.Name, value: int, enum: str, scope: Scope) -> int:
+        """The code of an error: of one that is returned, or of one that an out field delivers."""
+        for slot in self.slots.values():
+            if slot.written and slot.type.name == enum:
+                self.status = slot
+                return status_code(value, slot.type.width)
+        if 0 < value < STATUS:
+            return value
+        why = f"{errno.text} cannot be returned, and no out field is a {enum}"
+        raise scope.stop(NO_ERRNO, errno.span, why, "name a member of Errno, or write: out status")
 
     def success(self, node: ast.Success) -> _Success:
         """What happens when no error is returned."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pvhspec.diagnostics import code
 from pvhspec.ir import build
 from pvhspec.ir.ir import (
+    STATUS,
     Clause,
     Const,
     EventKind,
@@ -14,6 +15,8 @@ from pvhspec.ir.ir import (
     Make,
     Operation,
     Value,
+    status_code,
+    status_value,
 )
 from pvhspec.ir.lower.env import Context, Env
 from pvhspec.ir.lower.exprs import cell, expression, fit
@@ -143,7 +146,12 @@ def _event(
     outs = tuple(
         (field, value) for field, _, value in (_bind(b, kinds, name, env) for b in step.outs)
     )
-    return ExampleStep(name, values, _result(step, env), outs, step.span.line)
+    result = _result(step, env, op)
+    if op is not None and op.status is not None and result is not None:
+        told = status_value(-result, op.status.type.width) if result <= -STATUS else 0
+        outs = ((op.status.name, told), *outs)
+        result = 0 if result <= -STATUS else result
+    return ExampleStep(name, values, result, outs, step.span.line)
 
 
 def _context_type(name: str, env: Env) -> Type:
@@ -179,15 +187,20 @@ def _bind(
     return field.text, index, value_of(fit(bind.value, env, type_), bind.value, scope)
 
 
-def _result(step: ast.StepEvent, env: Env) -> int | None:
-    """The result as a hypercall returns it: an errno by name is negated."""
+def _result(step: ast.StepEvent, env: Env, op: Operation | None) -> int | None:
+    """The result as a hypercall returns it: an errno by name is negated, and a status is below
+    all of them."""
     outcome, scope = step.outcome, env.scope
     if outcome is None or isinstance(outcome, str):
         return None
     if isinstance(outcome, ast.Ref):
         symbol = scope.lookup(outcome.name, outcome.span)
         if symbol.variant is not None and symbol.variant.value is not None:
-            return -symbol.variant.value
+            number = symbol.variant.value
+            status = op.status.type if op is not None and op.status is not None else None
+            if status is not None and status.name == symbol.decl.name.text:
+                return -status_code(number, status.width)
+            return -number
     value = value_of(expression(outcome, env, BitsType(64)), outcome, scope)
-    number = _number(value) & _MASK64
-    return number - (1 << 64) if number >> 63 else number
+    result = _number(value) & _MASK64
+    return result - (1 << 64) if result >> 63 else result

@@ -262,13 +262,15 @@ class EveryDecl:
 
 @dataclass(frozen=True, slots=True)
 class HypercallDecl:
-    """`hypercall NAME = NUMBER (cmd : u32, arg : pointer)`; `items` None: number only."""
+    """`hypercall NAME = NUMBER (cmd : u32, arg : pointer)`; `items` None: number only. `each`: the
+    parameter that says how many structures the pointer points to."""
 
     span: Span
     name: Name
     number: int
     text: str
     params: tuple[Param, ...]
+    each: Name | None
     prose: str | None
     tail: Tail
     items: tuple[CallItem, ...] | None
