@@ -43,9 +43,21 @@ from pvhspec.traces.schema import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "KIND_CODES", "METADATA", "Column", "arrow_schema", "arrow_type", "column_of"]
+__all__ = [
+    "COLUMNS",
+    "KIND_CODES",
+    "METADATA",
+    "METADATA_USED",
+    "Column",
+    "arrow_schema",
+    "arrow_type",
+    "column_of",
+]
 
 METADATA = SCHEMA.encode()  #: the key in the schema's metadata; the value is the header as JSON
+# Parquet's metadata: for each row group, the columns in which there is something. What a list that
+# is empty is, and what null is, its statistics do not tell apart.
+METADATA_USED = f"{SCHEMA} columns"
 
 KIND_CODES: Mapping[str, int] = {name: code for code, name in enumerate(KINDS)}
 

@@ -28,6 +28,8 @@ PASSED_OVER = code("PVH917", "Parts of a foreign trace were passed over (warning
 NOT_STREAMABLE = code("PVH918", "A foreign trace is put together so that memory would not suffice.")
 CONFLICT = code("PVH919", "Two captures of one run contradict each other (warning).")
 NOT_ONE_RUN = code("PVH920", "Two traces that are to be merged share nothing.")
+DAMAGED = code("PVH921", "A columnar trace, Arrow or Parquet, is damaged or not whole.")
+NO_ARROW = code("PVH922", "Columnar traces need pyarrow, which is not installed.")
 
 _SHOWN = 400  # characters of a line kept for the excerpt
 

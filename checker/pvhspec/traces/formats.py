@@ -78,6 +78,8 @@ FORMATS: dict[str, Format] = {
         Format(
             "jsonl", "pvhspec's own JSON Lines", recognise.is_json_lines, "reader.JsonLinesReader"
         ),
+        Format("arrow", "its twin, columns", recognise.is_arrow, "column_files.ArrowReader"),
+        Format("parquet", "the twin, too", recognise.is_parquet, "column_files.ParquetReader"),
         Format("xentrace", "Xen's binary trace", recognise.is_xentrace, "xentrace.XentraceReader"),
         Format(
             "trace-dat", "trace-cmd's binary", recognise.is_trace_dat, "trace_dat.TraceDatReader"

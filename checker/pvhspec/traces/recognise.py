@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "is_arrow",
     "is_console",
     "is_debugcon",
     "is_gdbstub_json",
@@ -12,6 +13,7 @@ __all__ = [
     "is_json_lines",
     "is_kept_steps",
     "is_kvm_text",
+    "is_parquet",
     "is_qemu_trace",
     "is_singlestep",
     "is_small_vmm",
@@ -24,6 +26,16 @@ __all__ = [
 def is_json_lines(head: bytes) -> bool:
     """pvhspec's own."""
     return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and b"\0" not in head
+
+
+def is_arrow(head: bytes) -> bool:
+    """Arrow's file format."""
+    return head.startswith(b"ARROW1\0\0")
+
+
+def is_parquet(head: bytes) -> bool:
+    """Parquet, not encrypted."""
+    return head.startswith(b"PAR1")
 
 
 def is_gdbstub_json(head: bytes) -> bool:
