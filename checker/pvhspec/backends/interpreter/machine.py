@@ -60,11 +60,12 @@ class Machine:
         self._debts = Debts(spec.obligations, self._compiled.compiler)
         self._blame = Blame()
 
-    def feed(self, seen: Seen) -> Iterator[Judgement]:
-        """Judge one event, and go on to the state after it."""
-        if seen.call is not None:
+    def feed(self, seen: Seen, done: int = 0) -> Iterator[Judgement]:
+        """Judge one event, and go on to the state after it. `done`: so many of its parts, the call
+        and then the `on` blocks, were judged elsewhere."""
+        if seen.call is not None and not done:
             yield from self._call(seen, seen.call)
-        for watcher in self._compiled.watchers(seen.kind):
+        for watcher in self._compiled.watchers(seen.kind)[max(done - 1, 0) :]:
             yield from self._watch(seen, watcher)
         yield from self._debts.after(seen, self.store)
 
@@ -227,8 +228,9 @@ class Machine:
         """The bytes of the structure that an operation may change, if it went that way."""
         free: set[int] = set()
         updated = {u.target.removeprefix("out.") for u in op.updates}
-        for slot in op.slots if outcome.effects else ():
-            if slot.written and (slot.name in outcome.assigned or slot.name not in updated):
+        for slot in op.slots:
+            left = outcome.effects and slot.name not in updated
+            if slot.written and (slot.name in outcome.assigned or left):
                 at = slot.offset[narrow]
                 free.update(range(at, at + slot.size[narrow]))
         return free

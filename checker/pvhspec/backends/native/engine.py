@@ -1,0 +1,309 @@
+"""An execution judged by machine code, and by the interpreter where that is not sure.
+
+Both work on one state. Rows come as columns; a row that native code hands back is made an event and
+goes through the same `Machine` as it would have without native code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.interpreter.orders import Orders
+from pvhspec.backends.native.code import compiled as machine_code
+from pvhspec.backends.native.code import loaded
+from pvhspec.backends.native.inputs import COUNT, LISTS, PLAIN, WORDS
+from pvhspec.backends.native.layout import Layout
+from pvhspec.backends.native.module import CONSTANTS, MOST_OUTCOMES, Module
+from pvhspec.backends.native.store import Block, NativeStore
+from pvhspec.backends.protocol import Judgement, Seen, Verdict
+from pvhspec.ir.ir import Spec
+from pvhspec.names.gates import Version
+
+__all__ = ["Columns", "Engine", "Program", "MOST_ROWS"]
+
+MOST_ROWS = 1 << 16
+
+
+class Program:
+    """The machine code of a specification for one release, mode, authority and kind of trace."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        version: Version,
+        mode: str,
+        compiled: Compiled,
+        *,
+        given: frozenset[str],
+        all_domains: bool,
+        kinds: Mapping[str, int],
+    ) -> None:
+        self.layout = Layout(spec, MOST_OUTCOMES, len(CONSTANTS), given)
+        module = Module(spec, version, mode, compiled, self.layout, all_domains, dict(kinds))
+        self.operations = [op.id for op in module.operations]
+        self.told = module.told.outcomes
+        self.watched = module.watched
+        self.hints = module.hints
+        self.code = machine_code(module.text)
+
+
+class Columns:
+    """The columns of a batch, as pointers. What is not there is unknown."""
+
+    _nothing = np.zeros(8 * MOST_ROWS + 64, np.uint8)
+    _all = np.full(MOST_ROWS // 8 + 8, 255, np.uint8)
+
+    def __init__(self, batch: Any) -> None:
+        self.rows = batch.num_rows
+        assert self.rows <= MOST_ROWS
+        self.words = np.zeros(COUNT, np.uint64)
+        self._kept: list[Any] = [batch]
+        nothing = self._nothing.ctypes.data
+        self.words[:] = nothing
+        names = set(batch.schema.names)
+        for name, bits in PLAIN.items():
+            if name in names:
+                self._plain(WORDS[name], batch.column(name), bits)
+        for name in LISTS:
+            if name in names:
+                self._list(WORDS[name], batch.column(name))
+
+    def _plain(self, word: int, column: Any, bits: int) -> None:
+        if hasattr(column, "indices"):
+            column = column.indices
+        known, data = column.buffers()
+        self._kept.append(column)
+        self.words[word + 1] = self._bitmap(known, column.offset)
+        if data is None:
+            return
+        if bits == 1:
+            self.words[word] = self._bitmap(data, column.offset)
+        else:
+            self.words[word] = data.address + column.offset * (bits // 8)
+
+    def _bitmap(self, buffer: Any, offset: int) -> int:
+        if buffer is None:
+            return int(self._all.ctypes.data)
+        if offset % 8 == 0:
+            return int(buffer.address + offset // 8)
+        bits = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
+        moved = np.packbits(bits[offset : offset + self.rows], bitorder="little")
+        moved = np.concatenate([moved, np.zeros(8, np.uint8)])
+        self._kept.append(moved)
+        return int(moved.ctypes.data)
+
+    def _list(self, word: int, column: Any) -> None:
+        known, offsets = column.buffers()[:2]
+        held = column.values
+        address, raw = held.field("address"), held.field("bytes")
+        self._kept += [column, held, address, raw]
+        if offsets is None:
+            return
+        self.words[word] = offsets.address + 4 * column.offset
+        self.words[word + 1] = self._bitmap(known, column.offset)
+        numbers = address.buffers()[1]
+        _, starts, data = raw.buffers()
+        if numbers is not None:
+            self.words[word + 2] = numbers.address + 8 * address.offset
+        if starts is not None:
+            self.words[word + 3] = starts.address + 4 * raw.offset
+        if data is not None:
+            self.words[word + 4] = data.address
+
+
+class Engine:
+    """Feed it batches; it says what `Orders` over a `Machine` would, but counts what native code
+    was sure of: `tally` gives that."""
+
+    def __init__(
+        self,
+        program: Program,
+        spec: Spec,
+        version: Version,
+        mode: str,
+        *,
+        constants: Mapping[str, int | None],
+        **options: Any,
+    ) -> None:
+        self.spec, self.program = spec, program
+        self._machine = machine = Machine(spec, version, mode, **options)
+        self.orders = Orders(machine)
+        block = Block(program.layout)
+        given = options.get("given") or {}
+        cuts = _Cuts(spec, machine._compiled, given)
+        self.store = NativeStore(machine.store, block, list(spec.clauses), cuts)
+        machine.store = self.store
+        header = program.layout.header
+        self._counts = block.words(header.counts, MOST_OUTCOMES)
+        self._told = block.words(header.told, 1)
+        self._order = block.words(header.told + 8, MOST_OUTCOMES, np.uint32)
+        self._held = block.words(header.held, len(spec.clauses), np.int64)
+        self._blamed = block.words(header.blame, 3)
+        self._owed = block.words(header.owed, 3)
+        self._missing = block.words(program.layout.missing, 1)
+        known = block.words(header.constants, 2 * len(CONSTANTS))
+        for name, at in CONSTANTS.items():
+            value = constants.get(name)
+            if value is not None:
+                known[2 * at], known[2 * at + 1] = value, 1
+        self._clauses = list(spec.clauses)
+        self._numbers = {c: n for n, c in enumerate(self._clauses)}
+        self._operations = {op.id: op for op in spec.operations}
+        self.hints = np.zeros((128 + 1) * program.hints, np.uint64)
+        self._run, self._keep = loaded(program.code)
+        self._status = np.zeros(1, np.int32)
+        self._owed[0] = 1
+        self._last_call = -1
+        self._said = 0
+        self.escapes = 0
+
+    # ---- rows ----------------------------------------------------------------------------------
+
+    def feed(
+        self, columns: Columns, python: Callable[[int, Any], Iterator[Judgement]]
+    ) -> Iterator[Judgement]:
+        """Judge a batch. `python` is given each row that native code leaves, and a function that
+        judges an event; it makes the event, and says what was said."""
+        row, rows = 0, columns.rows
+        block = self.store.block
+        words = columns.words.ctypes.data
+        status = self._status.ctypes.data
+        hints = self.hints.ctypes.data
+        while row < rows:
+            if self._plain:
+                row = self._run(block.address, hints, words, row, rows, status)
+            else:
+                self._status[0] = -1
+            if row == rows:
+                break
+            phase = int(self._status[0])
+            missing = int(self._missing[0])
+            if missing:
+                self._missing[0] = 0
+                if phase == -1 and missing - 1 not in block.used and block.slot(missing - 1):
+                    continue
+            self.escapes += 1
+            yield from python(row, phase)
+            row += 1
+
+    @property
+    def _plain(self) -> bool:
+        """Whether there is one state to go on from."""
+        if len(self.orders._left) != 1 or self.orders._waiting:
+            return False
+        machine = self.orders._left[0]
+        if machine.store is not self.store:
+            self.store.adopt(machine.store)
+            machine.store = self.store
+            self._machine = machine
+            self._wrote()
+        return True
+
+    def judge(self, seen: Seen, phase: int, forget: bool) -> Iterator[Judgement]:
+        """Judge an event that native code left, from where it stopped."""
+        self._read()
+        if forget:
+            self.orders.forget()
+        if phase >= 0 and seen.span is None:
+            yield from self._machine.feed(seen, phase + 1)
+        else:
+            yield from self.orders.feed(seen)
+        self._wrote(seen)
+
+    def finish(self) -> Iterator[Judgement]:
+        """What is left to say at the end."""
+        self._read()
+        yield from self.orders.finish()
+
+    def open_debts(self) -> list[tuple[str, int]]:
+        """Obligations that are open at the end."""
+        return self.orders.open_debts()
+
+    def _read(self) -> None:
+        """Python takes note of what native code did."""
+        if self._machine.store is not self.store:
+            return
+        self.store.catch_up()
+        blame = self._machine._blame
+        seq, op, succeeded = (int(x) for x in self._blamed)
+        if self._last_call != (seq, op) and succeeded < 2:
+            self._last_call = (seq, op)
+            operation = self._operations[self.program.operations[op]]
+            blame.called(seq, operation, bool(succeeded))
+        self._blamed[2] = 2
+        for number in np.nonzero(self._held)[0].tolist():
+            blame.held(self._clauses[number], int(self._held[number]) - 1)
+        self._held[:] = 0
+
+    def _wrote(self, seen: Seen | None = None) -> None:
+        """What native code remembered of the state may be wrong now."""
+        self.hints[:] = 0
+        for number, name in enumerate(self.spec.states):
+            self.store.block.raw[self.program.layout.vague + number] = self.store.vague(name) != 0
+        open_ = len(self._machine._debts.open()) if len(self.orders._left) == 1 else 0
+        self._owed[:] = (1, 0, open_)
+        if seen is not None and seen.call is None and seen.fields.get("caller") is not None:
+            caller = seen.fields["caller"]
+            if seen.kind not in self._special and self._machine.store is self.store:
+                self._owed[:2] = (0, caller + 1)
+
+    @property
+    def _special(self) -> set[str]:
+        return {m.event for o in self.spec.obligations for m in (o.then, o.before)}
+
+    # ---- what was said -----------------------------------------------------------------------------
+
+    def first_told(self) -> Iterator[tuple[tuple[str, ...], Verdict]]:
+        """The outcomes that came up for the first time since this was asked last, in order."""
+        count = int(self._told[0])
+        for number in self._order[self._said : count].tolist():
+            yield self.program.told[number]
+        self._said = count
+
+    def tally(self) -> Iterator[tuple[tuple[str, ...], Verdict, int]]:
+        """How often each outcome came up since this was asked last."""
+        for number in np.nonzero(self._counts)[0].tolist():
+            yield (*self.program.told[number], int(self._counts[number]))
+
+
+class _Cuts:
+    """Where the initial values of a state's cells may differ from those before."""
+
+    def __init__(self, spec: Spec, compiled: Compiled, given: Mapping[str, Any]) -> None:
+        self._spec, self._given = spec, given
+        self._planner = compiled.compiler.planner
+        self._compiler = compiled.compiler
+
+    def __call__(
+        self, state: str, before: tuple[Any, ...], dims: tuple[int, ...]
+    ) -> list[list[int]] | None:
+        decl = self._spec.states[state]
+        cuts: list[set[int]] = [{0, d} for d in dims]
+        table = self._given.get(state)
+        if table is not None:
+            for name in table:
+                if name == "*":
+                    continue
+                parts = name.split(",")
+                if len(parts) != len(before) + len(dims) or not all(p.isdigit() for p in parts):
+                    continue
+                if before and int(parts[0]) != before[0]:
+                    continue
+                for cut, part in zip(cuts, parts[len(before) :], strict=True):
+                    cut.update((int(part), int(part) + 1))
+        elif decl.init is not None and not decl.given:
+            for at in range(len(dims)):
+                uses = self._planner._of_state(state, at + len(before))
+                if uses.other or uses.values:
+                    cuts[at].update(range(dims[at]))
+                for bound in uses.bounds:
+                    value = self._compiler.constant(bound)
+                    cuts[at].update((value, value + 1))
+        return [sorted(c for c in cut if 0 <= c <= d) for cut, d in zip(cuts, dims, strict=True)]
+
+

@@ -1,0 +1,629 @@
+"""One event against an operation or an `on` block, as machine code.
+
+Each function first finds out, without writing anything, whether the event conforms and every value
+it hangs on is known; if not it returns 1, and the event is the interpreter's. Else it writes what
+changes, counts what was said, and returns 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.native.emit import Text, Val
+from pvhspec.backends.native.exprs import Exprs, Unit
+from pvhspec.backends.native.inputs import Fields, HypercallFields
+from pvhspec.backends.native.layout import FLAGS, TOUCHED, bits_of
+from pvhspec.backends.protocol import Verdict
+from pvhspec.ir import ir
+
+__all__ = ["HEAD", "Told", "event_function", "call_function"]
+
+HEAD = "ptr noalias %st, ptr noalias %hints, ptr noalias %cols, i64 %row, i64 %seq"
+
+
+class Told:
+    """The outcomes that are counted: which clauses each says what of."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[tuple[tuple[str, ...], Verdict]] = []
+
+    def number(self, clauses: Iterable[str], verdict: Verdict) -> int:
+        """The number of an outcome."""
+        made = (tuple(clauses), verdict)
+        if made not in self.outcomes:
+            self.outcomes.append(made)
+        return self.outcomes.index(made)
+
+
+@dataclass(slots=True)
+class _Write:
+    """An update that may be due."""
+
+    update: ir.Update
+    due: str
+    index: list[Val]
+    value: Val
+
+
+class _Step:
+    """What operations and `on` blocks have in common."""
+
+    def __init__(self, unit: Unit, told: Told, clauses: dict[str, int], fields: Fields) -> None:
+        self.unit, self.told, self.clauses = unit, told, clauses
+        self.text = fields.text
+        self.fields = fields
+        self.exprs = Exprs(unit, self.text, fields)
+        self.bad = "false"
+        self._writes: list[_Write] = []
+
+    def wrong(self, bad: str) -> None:
+        """The event is for the interpreter where this holds."""
+        self.bad = self.text.either(self.bad, bad)
+
+    def truth(self, node: ir.Expr, active: str) -> str:
+        """Whether something holds; where it is not known the event is the interpreter's."""
+        value = self.exprs.expr(node, active)
+        self.wrong(self.text.both(active, value.bad))
+        return value.text
+
+    # ---- what changes ------------------------------------------------------------------------------
+
+    def update(self, update: ir.Update, active: str) -> None:
+        """Find out what an update writes where."""
+        t, unit = self.text, self.unit
+        if update.binders or update.target not in unit.layout.tables:
+            self.wrong(active)
+            return
+        due = t.both(active, self.truth(update.guard, active))
+        index = [self.exprs.expr(i, due) for i in update.indices]
+        value = self.exprs.expr(update.value, due)
+        bad = value.bad
+        table = unit.layout.tables[update.target]
+        base, at, _, outside = self.exprs.where(table, index)
+        bad = t.either(bad, outside)
+        for i in index:
+            bad = t.either(bad, i.bad)
+        if table.slotted:
+            bad = t.either(bad, t.op(f"icmp eq i64 {self.exprs.slot(index[0])}, 0"))
+        for earlier in self._writes:
+            if earlier.update.target == update.target:
+                same = due
+                for a, b in zip(earlier.index, index, strict=True):
+                    same = t.both(same, t.op(f"icmp eq i{a.bits} {a.text}, {b.text}"))
+                earlier.due = t.both(earlier.due, t.invert(same))
+        bits = 8 * table.size
+        raw = t.load(bits, self.exprs.address(base, table.cells, at, table.size), table.size)
+        other = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, 4')}, 0")
+        self.wrong(t.both(due, t.either(bad, other)))
+        self._writes.append(_Write(update, due, index, value))
+
+    def settled(self) -> None:
+        """Where a drift may end, or change hands, the interpreter says what has drifted."""
+        t, unit = self.text, self.unit
+        for write in self._writes:
+            state = write.update.target
+            before: Val | None = None
+            for fixed, inside, bound in _drifts_about(unit, state):
+                names = {}
+                for decl_var, place in fixed.items():
+                    names[decl_var.name] = (
+                        Val("0", bits_of(decl_var.type) or 1, "true")
+                        if place is None
+                        else write.index[place]
+                    )
+                names |= {v.name: write.index[place] for v, place in bound.items()}
+                if before is None:
+                    before = self.exprs.cell(state, write.index, write.due)
+                same = t.op(f"icmp eq i{before.bits} {before.text}, {write.value.text}")
+                changes = t.either(before.bad, t.invert(same))
+                ask = t.both(write.due, changes)
+                inner = Exprs(unit, t, self.fields, names, self.exprs)
+                test = inner.expr(inside, ask)
+                self.wrong(t.both(ask, t.either(test.text, test.bad)))
+
+    def write(self) -> None:
+        """Write all of it."""
+        t = self.text
+        dirty = debts_read(self.unit)
+        for write in self._writes:
+            if write.due == "false":
+                continue
+            do, after = t.name("write"), t.name("after")
+            t.do(f"br i1 {write.due}, label %{do}, label %{after}")
+            t.label(do)
+            self._write_one(write, dirty, after)
+            t.label(after)
+
+    def _write_one(self, write: _Write, dirty: frozenset[str], after: str) -> None:
+        t, unit = self.text, self.unit
+        table = unit.layout.tables[write.update.target]
+        decl = unit.spec.states[write.update.target]
+        local = Exprs(unit, t, self.fields)
+        base, at, last, _ = local.where(table, write.index)
+        bits = 8 * table.size
+        where = local.address(base, table.cells, at, table.size)
+        raw = t.load(bits, where, table.size)
+        wide = t.sized(write.value.text, write.value.bits, bits)
+        moved = t.op(f"shl i{bits} {wide}, {FLAGS}")
+        fresh = "false"
+        if decl.init is not None and not decl.given:
+            names = {v.name: i for v, i in zip(decl.indices, write.index, strict=True)}
+            init = Exprs(unit, t, self.fields, names).expr(decl.init)
+            same = t.op(f"icmp eq i{init.bits} {init.text}, {write.value.text}")
+            vague = t.load(8, t.at("%st", unit.layout.vague + table.number))
+            simple = t.op(f"icmp eq i8 {vague}, 0")
+            fresh = t.both(t.both(same, t.invert(init.bad)), simple)
+        touched = t.op(f"or i{bits} {moved}, {TOUCHED}")
+        new = t.choose(fresh, bits, moved, touched)
+        kept = t.op(f"and i{bits} {raw}, {-1 - TOUCHED}")
+        changed = t.op(f"icmp ne i{bits} {kept}, {moved}")
+        was = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, {TOUCHED}')}, 0")
+        do, more = t.name("do"), t.name("more")
+        t.do(f"br i1 {t.either(changed, was)}, label %{do}, label %{after}")
+        t.label(do)
+        t.store(bits, new, where, table.size)
+        event = t.op("shl i64 %seq, 12")
+        event = t.op(f"add i64 {event}, {4096 + self.clauses[write.update.clause]}")
+        t.store(64, event, local.address(base, table.writers, at, 8), 8)
+        t.do(f"br i1 {changed}, label %{more}, label %{after}")
+        t.label(more)
+        counter = t.at("%st", unit.layout.header.changes + 8 * table.number)
+        t.store(64, t.op(f"add i64 {t.load(64, counter, 8)}, 1"), counter, 8)
+        high = t.at(base, table.high)
+        above = t.op(f"add i64 {last}, 1")
+        top = t.op(f"call i64 @llvm.umax.i64(i64 {t.load(64, high, 8)}, i64 {above})")
+        t.store(64, top, high, 8)
+        if table.slotted:
+            slot = local.slot(write.index[0])
+            for number, reads in enumerate(unit.hints):
+                if table.name in reads:
+                    at = t.op(f"add i64 {t.op(f'mul i64 {slot}, @HINTS@')}, {number}")
+                    where = t.at("%hints", t.op(f"mul i64 {at}, 8"))
+                    found = "0"
+                    if reads[table.name]:
+                        found = t.op(f"call i64 @llvm.umin.i64(i64 {t.load(64, where, 8)}, i64 {last})")
+                    t.store(64, found, where, 8)
+        if table.name in dirty:
+            t.store(64, "1", t.at("%st", unit.layout.header.owed), 8)
+        t.do(f"br label %{after}")
+
+    # ---- what is said ------------------------------------------------------------------------------
+
+    def count(self, number: int | str, when: str = "true") -> None:
+        """An outcome came up once more; the order in which they first did is kept."""
+        if when == "false":
+            return
+        t, header = self.text, self.unit.layout.header
+        after = t.name("told")
+        if when != "true":
+            now = t.name("tell")
+            t.do(f"br i1 {when}, label %{now}, label %{after}")
+            t.label(now)
+        at = t.op(f"mul i64 {number}, 8") if isinstance(number, str) else str(8 * number)
+        where = t.at("%st", t.op(f"add i64 {at}, {header.counts}"))
+        had = t.load(64, where, 8)
+        t.store(64, t.op(f"add i64 {had}, 1"), where, 8)
+        first = t.name("first")
+        t.do(f"br i1 {t.op(f'icmp eq i64 {had}, 0')}, label %{first}, label %{after}, !prof !0")
+        t.label(first)
+        n = t.load(64, t.at("%st", header.told), 8)
+        slot = t.at("%st", t.op(f"add i64 {t.op(f'mul i64 {n}, 4')}, {header.told + 8}"))
+        text = number if isinstance(number, str) else str(number)
+        t.store(32, t.sized(text, 64, 32), slot, 4)
+        t.store(64, t.op(f"add i64 {n}, 1"), t.at("%st", header.told), 8)
+        t.do(f"br label %{after}")
+        t.label(after)
+
+    def judge(self) -> None:
+        """The end of looking: on from here only where nothing was wrong."""
+        t = self.text
+        t.do(f"br i1 {self.bad}, label %escape, label %good, !prof !0")
+        t.label("escape")
+        missing = self.unit.layout.missing
+        for domain, slot in list(self.exprs.slots.items()):
+            no = t.op(f"icmp eq i64 {slot}, 0")
+            has = t.load(64, t.at("%st", missing), 8)
+            bits = 16
+            told = t.op(f"add i64 {t.sized(domain, bits, 64)}, 1")
+            t.store(64, t.choose(no, 64, told, has), t.at("%st", missing), 8)
+        t.do("ret i32 1")
+        t.label("good")
+
+    def function(self, name: str) -> str:
+        """The whole function."""
+        return "\n".join([f"define internal i32 @{name}({HEAD}) noinline {{", *self.text.lines, "}"])
+
+
+def debts_read(unit: Unit) -> frozenset[str]:
+    """The states on which it hangs what is owed."""
+    found: set[str] = set()
+
+    def walk(node: ir.Expr) -> None:
+        from pvhspec.backends.interpreter.quantify import children
+
+        if isinstance(node, ir.Cell) and node.state not in found:
+            found.add(node.state)
+            decl = unit.spec.states[node.state]
+            if decl.drift is not None:
+                walk(decl.drift)
+        for child in children(node):
+            walk(child)
+
+    for o in unit.spec.obligations:
+        walk(o.when)
+        walk(o.unless)
+    return frozenset(found)
+
+
+def _drifts_about(
+    unit: Unit, state: str
+) -> list[tuple[dict[ir.Var, int | None], ir.Expr, dict[ir.Var, int]]]:
+    """The conditions of drifts that a cell of a state takes part in: by variable of the drifting
+    state, which index of the cell it is; the condition; the same for what it binds itself."""
+    from pvhspec.backends.interpreter.drift import _alternatives, _cells
+
+    found = []
+    for decl in unit.spec.states.values():
+        if decl.drift is None:
+            continue
+        about = [
+            {v: next((n for n, i in enumerate(c.indices) if i == v), None) for v in decl.indices}
+            for c in _cells(decl.drift)
+            if c.state == state
+        ]
+        for part in _alternatives(decl.drift):
+            for cell in _cells(part):
+                if cell.state != state:
+                    continue
+                inside, bound = part, {}
+                if isinstance(part, ir.Quant) and part.kind == "exists":
+                    bound = {i: n for n, i in enumerate(cell.indices)
+                             if isinstance(i, ir.Var) and i in part.vars}  # fmt: skip
+                    if len(bound) == len(part.vars):
+                        inside = part.body
+                    else:
+                        bound = {}
+                for fixed in about:
+                    if (fixed, inside, bound) not in found:
+                        found.append((fixed, inside, bound))
+    return found
+
+
+# ---- calls ------------------------------------------------------------------------------------------
+
+
+def call_function(
+    unit: Unit,
+    compiled: Compiled,
+    told: Told,
+    clauses: dict[str, int],
+    constants: dict[str, int],
+    op: ir.Operation,
+    number: int,
+    name: str,
+) -> str:
+    """The function of an operation."""
+    t = Text()
+    t.label("entry")
+    fields = HypercallFields(t, constants, unit.layout.header.constants, "%row", op)
+    return _Call(unit, compiled, told, clauses, fields, op, number).make(name)
+
+
+class _Call(_Step):
+    def __init__(
+        self,
+        unit: Unit,
+        compiled: Compiled,
+        told: Told,
+        clauses: dict[str, int],
+        fields: HypercallFields,
+        op: ir.Operation,
+        number: int,
+    ) -> None:
+        super().__init__(unit, told, clauses, fields)
+        self.op, self.number = op, number
+        self.call = fields
+        self.disregard = compiled.disregard
+        self._segments: list[tuple[str, list[str]]] = []
+
+    def make(self, name: str) -> str:
+        """Its text."""
+        op, t, compiler = self.op, self.text, self.unit.compiler
+        if op.each is not None or op.status is not None:  # several calls in one
+            t.do("ret i32 1")
+            return self.function(name)
+        offered = [e for e in op.errors if compiler.open(e.gate)]
+        plain = [e for e in offered if not e.after_success]
+        late = [e for e in offered if e.after_success]
+        ranked = sorted((e for e in plain if e.when is not None), key=lambda e: e.rank)
+        ret = self.fields.column("ret")
+        seen = t.invert(ret.bad)
+        negative = t.op(f"icmp slt i64 {ret.text}, 0")
+        small = t.op(f"icmp sgt i64 {ret.text}, -4096")
+        failed = t.both(seen, t.both(negative, small))
+        code = t.op(f"sub i64 0, {ret.text}")
+
+        # Which errors are due.
+        alive, due_any, always = "true", "false", "true"
+        outcome, matched = "0", "false"
+        hidden_code, hidden_several = "0", "false"
+        for rank, group in groupby(ranked, key=lambda e: e.rank):
+            errors = list(group)
+            here = "false"
+            for e in errors:
+                assert e.when is not None
+                holds = t.both(alive, self.truth(e.when, alive))
+                if holds == "false":
+                    continue
+                here = t.either(here, holds)
+                is_it = t.both(holds, t.op(f"icmp eq i64 {code}, {e.code}"))
+                number = str(self.told.number([e.clause], Verdict.CONFORMS))
+                outcome = t.choose(t.both(is_it, t.invert(matched)), 64, number, outcome)
+                matched = t.either(matched, is_it)
+                differs = t.op(f"icmp ne i64 {hidden_code}, {e.code}")
+                had = t.op(f"icmp ne i64 {hidden_code}, 0")
+                hidden_several = t.either(hidden_several, t.both(holds, t.both(differs, had)))
+                hidden_code = t.choose(holds, 64, str(e.code), hidden_code)
+            due_any = t.either(due_any, here)
+            if rank < ir.OWN_RANK:
+                always = t.both(always, t.invert(here))
+            alive = t.both(alive, t.invert(here))
+        owed = due_any
+        for e in late:
+            if e.when is not None:
+                owed = t.either(owed, t.both(alive, self.truth(e.when, alive)))
+
+        # What may come besides, where the result was not seen; or came.
+        hidden = ret.bad
+        maybe = {e.code: e for e in plain if e.when is None}
+        maybe_late = {e.code: e for e in late if e.when is None}
+        came = t.both(failed, t.invert(matched))
+        for c, e in maybe.items():
+            if e.only is None:
+                self.wrong(hidden)
+                may = "true"
+            else:
+                is_it = t.both(came, t.op(f"icmp eq i64 {code}, {c}"))
+                may = self.truth(e.only, t.either(hidden, is_it))
+                self.wrong(t.both(hidden, may))
+            is_it = t.both(t.both(came, alive), t.op(f"icmp eq i64 {code}, {c}"))
+            hit = t.both(t.both(is_it, may), t.invert(owed))
+            number = str(self.told.number([e.clause], Verdict.CONFORMS))
+            outcome = t.choose(t.both(hit, t.invert(matched)), 64, number, outcome)
+            matched = t.either(matched, hit)
+        if maybe_late:
+            self.wrong(t.both(hidden, alive))
+
+        # Success only where no error is due.
+        succeeded = t.both(alive, t.invert(failed))
+        if op.modelled:
+            self.wrong(t.both(failed, t.invert(matched)))
+            own = "false"
+        else:
+            own = t.both(t.both(failed, alive), t.invert(matched))
+            self.wrong(t.both(t.both(failed, due_any), t.invert(matched)))
+        self.wrong(t.both(t.invert(failed), t.both(seen, owed)))
+        self.wrong(t.both(hidden, t.both(alive, owed)))
+        self.wrong(t.both(hidden, hidden_several))
+        if op.disturbs:
+            self.wrong(t.either(t.invert(failed), own))
+        assigned = self._success(succeeded, seen) if op.modelled else {}
+        if op.modelled:
+            for u in op.updates:
+                if not u.target.startswith("out."):
+                    self.update(u, succeeded)
+        for u in op.always:
+            self.update(u, always)
+        self.settled()
+        framed = self._frame(succeeded, assigned) if op.modelled else "false"
+        self.judge()
+
+        self.write()
+        header = self.unit.layout.header
+        t.store(64, "%seq", t.at("%st", header.blame), 8)
+        t.store(64, str(self.number), t.at("%st", header.blame + 8), 8)
+        t.store(64, t.sized(t.invert(failed), 1, 64), t.at("%st", header.blame + 16), 8)
+        if op.struct is not None:
+            self.count(self.told.number([op.frame], Verdict.CONFORMS), framed)
+        # Counted apart from success: which error it was is found out above.
+        self.count(outcome, t.both(failed, matched)) if outcome != "0" else None
+        yes, no = t.both(succeeded, seen), t.both(succeeded, hidden)
+        for when, said in self._segments:
+            self.count(self.told.number(said, Verdict.CONFORMS), t.both(yes, when))
+            self.count(self.told.number(said, Verdict.UNSEEN), t.both(no, when))
+        t.do("ret i32 0")
+        return self.function(name)
+
+    def _say(self, when: str, *clauses: str) -> None:
+        """These clauses hold, where a condition does."""
+        if self._segments and self._segments[-1][0] == when:
+            self._segments[-1][1].extend(clauses)
+        else:
+            self._segments.append((when, list(clauses)))
+
+    def _success(self, active: str, seen: str) -> dict[str, str]:
+        """What success shows; by out field, when it is assigned."""
+        op, t = self.op, self.text
+        for choice in op.choices:
+            shown = next(
+                (u.target.removeprefix("out.") for u in op.updates
+                 if u.target.startswith("out.") and u.value == choice.var), None,
+            )  # fmt: skip
+            lowest = choice.lowest if choice.lowest not in self.disregard else None
+            if lowest is None:
+                self.wrong(active)
+                self.exprs.vars[choice.var.name] = Val("0", bits_of(choice.var.type) or 1, "true")
+                continue
+            found = self.exprs.search(choice.var, choice.when, active)
+            bits = bits_of(choice.var.type) or 64
+            none = t.op(f"icmp ugt i64 {found.text}, {(1 << bits) - 1}") if found.bad != "true" else "true"
+            self.wrong(t.both(active, t.either(found.bad, none)))
+            value = t.sized(found.text, 64, bits)
+            self.exprs.vars[choice.var.name] = Val(value, bits)
+            told = "false"
+            if shown is not None:
+                out = self.call.get(f"out.{shown}", choice.var.type)
+                told = self._was_seen(shown)
+                self.wrong(t.both(t.both(active, told), out.bad))
+                differs = t.op(f"icmp ne i{bits} {out.text}, {value}") if out.bits == bits else "true"
+                self.wrong(t.both(t.both(active, told), differs))
+            self._say(told, lowest, choice.clause)
+        self._say("true", op.success)
+        if op.result is not None:
+            want = self.exprs.expr(op.result, active)
+            ret, width = self.fields.column("ret"), self.fields.column("width")
+            is_wide = t.both(t.invert(width.bad), t.op(f"icmp eq i8 {width.text}, 64"))
+            mask = t.choose(is_wide, 64, "-1", "4294967295")
+            differs = t.op(f"xor i64 {t.sized(want.text, want.bits, 64)}, {ret.text}")
+            differs = t.op(f"icmp ne i64 {t.op(f'and i64 {differs}, {mask}')}, 0")
+            self.wrong(t.both(t.both(active, seen), t.either(want.bad, differs)))
+            self.wrong(t.both(active, want.bad))
+        assigned: dict[str, str] = {}
+        by_field: dict[str, list[ir.Update]] = {}
+        for u in op.updates:
+            if u.target.startswith("out."):
+                by_field.setdefault(u.target.removeprefix("out."), []).append(u)
+        for name, updates in by_field.items():
+            left = active
+            assigned[name] = "false"
+            for u in reversed(updates):
+                holds = t.both(left, self.truth(u.guard, left))
+                assigned[name] = t.either(assigned[name], holds)
+                left = t.both(left, t.invert(holds))
+                was = self._was_seen(name)
+                look = t.both(holds, was)
+                if look == "false":
+                    continue
+                slot = next(s for s in op.slots if s.name == name)
+                out, want = self.call.get(u.target, slot.type), self.exprs.expr(u.value, look)
+                differs = (
+                    t.op(f"icmp ne i{out.bits} {out.text}, {want.text}")
+                    if out.bits == want.bits
+                    else "true"
+                )
+                self.wrong(t.both(look, t.either(t.either(out.bad, want.bad), differs)))
+                self._say(t.both(look, "true") if look != active else "true", u.clause)
+        for ensure in op.ensures:
+            if ensure.clause in self.disregard:
+                continue
+            self.wrong(t.both(active, t.invert(self.truth(ensure.test, active))))
+            self._say("true", ensure.clause)
+        return assigned
+
+    def _was_seen(self, name: str) -> str:
+        """Whether an out field was seen. Where that is not sure the event is the interpreter's."""
+        slot = next((s for s in self.op.slots if s.name == name), None)
+        if slot is None or slot.size[0] > 8:
+            return "false"
+        _, unsure = self.call.bytes("out")
+        if unsure == "true":
+            self.wrong(self._any_memory())
+            return "false"
+        self.wrong(t := self.text.both(unsure, self._any_memory()))
+        return self.text.both(self.call.seen("out"), self.text.invert(t))
+
+    def _any_memory(self) -> str:
+        """Whether any memory was recorded with the call."""
+        from pvhspec.backends.native.inputs import LISTS, WORDS
+
+        found = "false"
+        for what in LISTS:
+            bitmap = self.fields.word(WORDS[what] + 1)
+            known = self.fields._once(f"any {what}", lambda b=bitmap: Val(self.fields.bit(b), 1))  # type: ignore[misc]
+            found = self.text.either(found, known.text)
+        return found
+
+    def _frame(self, succeeded: str, assigned: dict[str, str]) -> str:
+        """Whether the frame is judged; a byte that should not change makes it the interpreter's."""
+        op, t, call = self.op, self.text, self.call
+        if op.struct_size is None:
+            return "false"
+        _, unsure = call.bytes("in")
+        if unsure == "true":
+            self.wrong(self._any_memory())
+            return "false"
+        self.wrong(t.both(unsure, self._any_memory()))
+        self.wrong(call.strays())
+        both = t.both(call.seen("in"), call.seen("out"))
+        if call.size > 64:
+            self.wrong(both)
+            return "false"
+        updated = {u.target.removeprefix("out.") for u in op.updates}
+        at, differs = 0, "false"
+        while at < call.size:
+            step = next(s for s in (8, 4, 2, 1) if at + s <= call.size)
+            bits = 8 * step
+            a = t.load(bits, t.at(call.safe("in"), at))
+            b = t.load(bits, t.at(call.safe("out"), at))
+            change = t.op(f"xor i{bits} {a}, {b}")
+            for slot in op.slots:
+                if not slot.written:
+                    continue
+                free = 0
+                for byte in range(step):
+                    if slot.offset[0] <= at + byte < slot.offset[0] + slot.size[0]:
+                        free |= 0xFF << 8 * byte
+                if not free:
+                    continue
+                when = succeeded
+                if slot.name in updated:
+                    when = t.both(succeeded, assigned.get(slot.name, "false"))
+                mask = ~free & ((1 << bits) - 1)
+                change = t.op(f"and i{bits} {change}, {t.choose(when, bits, str(mask), '-1')}")
+            differs = t.either(differs, t.op(f"icmp ne i{bits} {change}, 0"))
+            at += step
+        self.wrong(t.both(both, differs))
+        return both
+
+
+# ---- other events ------------------------------------------------------------------------------------
+
+
+def event_function(
+    unit: Unit,
+    compiled: Compiled,
+    told: Told,
+    clauses: dict[str, int],
+    constants: dict[str, int],
+    block: ir.Observation,
+    name: str,
+) -> str:
+    """The function of an `on` block."""
+    t = Text()
+    t.label("entry")
+    kind = HypercallFields if block.event == "hypercall" else None
+    header = unit.layout.header
+    fields: Fields = (
+        kind(t, constants, header.constants, "%row", None)
+        if kind is not None
+        else Fields(t, constants, header.constants, "%row")
+    )
+    step = _Step(unit, told, clauses, fields)
+    applies = step.truth(block.when, "true")
+    said: list[str] = []
+    for requirement in block.requires:
+        closed = compiled.compiler.constant(requirement.test) is True
+        if requirement.clause in compiled.disregard or closed:
+            continue
+        holds = step.truth(requirement.test, applies)
+        step.wrong(t.both(applies, t.invert(holds)))
+        said.append(requirement.clause)
+    held = list(said)
+    said += [clause for clause, _ in block.undefined]
+    for u in block.updates:
+        step.update(u, applies)
+    step.settled()
+    step.judge()
+    step.write()
+    if said:
+        for clause in held:
+            where = t.at("%st", header.held + 8 * clauses[clause])
+            had = t.load(64, where, 8)
+            now = t.op("add i64 %seq, 1")
+            t.store(64, t.choose(applies, 64, now, had), where, 8)
+        step.count(told.number(said, Verdict.CONFORMS), applies)
+    t.do("ret i32 0")
+    return step.function(name)
