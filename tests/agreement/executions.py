@@ -495,6 +495,71 @@ begin = [
     ), given={}, from_boot=False),
 ]  # fmt: skip
 
+# ---- lists behind addresses -----------------------------------------------------------
+
+LISTS = """
+bits Word : u64 { start @ 63..6  command @ 5..0 }
+hypercall op = 32 (cmd : Word) documented xen:a.h "x" { error ENOSYS no_cmd when not known_command }
+type Number = u64 below 0x100000
+struct args size 16 { 0 at : u64  8 count : u32  12 more : u32 }
+struct element size 4 { 0 port : Port }
+struct error_code size 4 { 0 code : u32 }
+state taken[p : Port] : bool = false
+operation take = op.1 takes args documented xen:a.h "x" {
+  in at, count
+  in array list[i : Number] : element at at for count
+  out array errs[i : Number] : error_code at at for count
+  let first = u64(cmd) >> 6
+  success
+    choose lowest done : Number where
+      done >= first and (done == u64(count) or taken[list.port[done]] or list.port[done] > 9)
+    returns u64(done)
+  {
+    if list.readable {
+      for all i : Number where i < done { taken[list.port[i]] := true }
+      for all i : Number where i < done { errs.code[i] := 7 }
+    }
+  }
+}
+"""
+
+
+def behind(**fields: tuple[int, ...]) -> dict[str, Any]:
+    """What was seen of the elements of lists."""
+    return {
+        f"{'out.' if name == 'errs' else ''}{name}.{'code' if name == 'errs' else 'port'}":
+        {(i,): v for i, v in enumerate(values)}
+        for name, values in fields.items()
+    } | {"list.readable": True}  # fmt: skip
+
+
+TAKES = ok("take", "done", "done.lowest")
+lists = [
+    Execution("a list is gone through until one is not to be had", LISTS, (
+        call("take", 2, TAKES, at=16, count=2, cmd=1, **behind(list=(4, 5))),
+        call("take", 1, TAKES, at=16, count=3, cmd=1, **behind(list=(6, 5, 7))),
+        call("take", 0, TAKES, at=16, count=1, cmd=1, **behind(list=(4,))),
+        call("take", 1, TAKES, at=16, count=1, cmd=1, **behind(list=(7,))),
+    )),
+    Execution("it has gone too far, and not far enough", LISTS, (
+        call("take", 1, {"take.done.lowest": "no"}, at=16, count=1, cmd=1, **behind(list=(12,))),
+        call("take", 0, {"take.done": "no"}, at=16, count=1, cmd=1, **behind(list=(3,))),
+    )),
+    Execution("what is written into a list", LISTS, (
+        call("take", 1, ok("take", "done", "done.lowest", "success.errs.code"),
+             at=16, count=1, cmd=1, **behind(list=(4,), errs=(7,))),
+        call("take", 1, {"take.success.errs.code": "no"}, at=16, count=1, cmd=1,
+             **behind(list=(5,), errs=(8,))),
+    )),
+    Execution("a list that was not seen", LISTS, (
+        call("take", 1, {"take.done": "?", "take.done.lowest": "?", "take.success": "?"},
+             at=16, count=2, cmd=1, **{"list.readable": True}),
+    )),
+    Execution("a command that is a part of its word", LISTS, (
+        call("take", 2, TAKES, at=16, count=2, cmd=1 | 1 << 6, **behind(list=(12, 5))),
+    )),
+]  # fmt: skip
+
 # ---- authority ----------------------------------------------------------------------
 
 WHO = (
@@ -526,4 +591,4 @@ authority = [
     ), authority="documented"),
 ]  # fmt: skip
 
-ALL = [*errors, *statuses, *effects, *results, *drift, *debts, *begin, *authority]
+ALL = [*errors, *statuses, *effects, *results, *drift, *debts, *begin, *lists, *authority]

@@ -297,11 +297,14 @@ class Binder:
             size = op.struct_size[1 if width == 32 else 0]
             before = _bytes_at(event.get("in"), address, size)
             after = _bytes_at(event.get("out"), address, size)
-            whole = size if op.each is None else size * fields.get(op.each, 1)
-            strayed = _strayed(event.get("in"), event.get("out"), address, whole)
             if readable is None and before is not None:
                 readable = True
-            self._slots(op, 1 if width == 32 else 0, before, after, fields)
+            narrow = 1 if width == 32 else 0
+            self._slots(op, narrow, before, after, fields)
+            whole = size if op.each is None else size * fields.get(op.each, 1)
+            own = [] if address is None else [(address, whole)]
+            own += _arrays(op, narrow, event, fields)
+            strayed = _strayed(event.get("in"), event.get("out"), own)
         if readable is not None:
             fields["readable"] = readable
         if writable is None and ret is not None and ret >= 0 and after is not None:
@@ -367,9 +370,53 @@ def _bytes_at(ranges: Any, address: int | None, size: int) -> bytes | None:
     return None
 
 
-def _strayed(before: Any, after: Any, address: int | None, size: int) -> tuple[int, ...]:
-    """Addresses outside the structure whose bytes a call changed."""
-    if not before or not after or address is None:
+def _arrays(
+    op: Operation, narrow: int, event: Event, fields: dict[str, Any]
+) -> Iterator[tuple[int, int]]:
+    """What lies behind the handles of a call, as far as it was seen; where it lets something be
+    written (address, size)."""
+    for array in op.arrays:
+        handle, count, size = fields.get(array.handle), fields.get(array.count), array.size[narrow]
+        if handle is None or count is None:
+            continue
+        for ranges, prefix in ((event.get("in"), ""), (event.get("out"), "out.")):
+            seen = _whole(ranges, handle, size, count)
+            for at, name in enumerate(f"{prefix}{array.name}.{f.name}" for f in array.fields):
+                table = fields[name] = Map()
+                start = array.fields[at].offset[narrow]
+                end = start + array.fields[at].size[narrow]
+                for number, raw in enumerate(seen):
+                    table[(number,)] = int.from_bytes(raw[start:end], "little")
+        bad, fixed = event.get("unreadable"), event.get("unwritable")
+        whole = len(_whole(event.get("in"), handle, size, count)) == count
+        if whole or _inside(bad, handle):
+            fields[f"{array.name}.readable"] = whole
+        if whole or _inside(bad, handle) or _inside(fixed, handle):
+            fields[f"{array.name}.writable"] = whole and not _inside(fixed, handle)
+        if array.written:
+            yield handle, size * count
+
+
+def _whole(ranges: Any, address: int, size: int, most: int) -> list[bytes]:
+    """The elements of an array that one recorded range holds, at most so many."""
+    for start, raw in ranges or ():
+        if start <= address < start + len(raw):
+            there = min(most, (start + len(raw) - address) // size)
+            return [
+                bytes(raw[address - start + i * size : address - start + (i + 1) * size])
+                for i in range(there)
+            ]
+    return []
+
+
+def _inside(ranges: Any, address: int) -> bool:
+    return any(start <= address < start + length for start, length in ranges or ())
+
+
+def _strayed(before: Any, after: Any, own: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    """Addresses whose bytes a call changed outside the structure and what it may write."""
+    own = list(own)
+    if not before or not after or not own:
         return ()
     old = dict(before)
     found: list[int] = []
@@ -378,6 +425,6 @@ def _strayed(before: Any, after: Any, address: int | None, size: int) -> tuple[i
         if was is None or was == raw:
             continue
         for at, (a, b) in enumerate(zip(was, raw, strict=False)):
-            if a != b and not address <= start + at < address + size:
+            if a != b and not any(at_ <= start + at < at_ + size for at_, size in own):
                 found.append(start + at)
     return tuple(found)

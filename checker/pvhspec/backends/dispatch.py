@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from pvhspec.ir.ir import Operation, Spec
 from pvhspec.names.gates import Version
+from pvhspec.types.types import BitsType
 
-__all__ = ["Dispatch"]
+__all__ = ["Dispatch", "command_bits"]
 
 
 class _Number:
@@ -17,10 +18,12 @@ class _Number:
         self.commands: dict[int, Operation] = {}
         self.direct: Operation | None = None
         self.other: Operation | None = None
+        self.low, self.mask = 0, 0xFFFFFFFF  # where in the first argument the command is
 
     def add(self, op: Operation) -> None:
         if op.command is not None:
             self.commands[op.command] = op
+            self.low, self.mask = command_bits(op)
         elif op.name.endswith(".other"):
             self.other = op
         else:
@@ -50,4 +53,14 @@ class Dispatch:
             return entry.other
         if args[0] is None:
             return None
-        return entry.commands.get(args[0] & 0xFFFFFFFF, entry.other)
+        return entry.commands.get(args[0] >> entry.low & entry.mask, entry.other)
+
+
+def command_bits(op: Operation) -> tuple[int, int]:
+    """Where the command is in the first argument: how far up, and a mask. It is the argument, or
+    the field `command` of an argument that has bit fields."""
+    kind = op.params[0].type if op.params else None
+    for name, high, low in kind.fields if isinstance(kind, BitsType) else ():
+        if name == "command":
+            return low, (1 << high - low + 1) - 1
+    return 0, 0xFFFFFFFF

@@ -110,11 +110,21 @@ def _seen(spec: Spec, example: Example, step: ExampleStep, seq: int, op: Operati
         op = dispatch.operation(int(fields.get("nr", 0)), args)
     if op is None:
         return Seen(step.kind, seq, None, fields)
+    for array in op.arrays:
+        fields.setdefault(f"{array.name}.readable", True)
+        fields.setdefault(f"{array.name}.writable", True)
+        for field in array.fields:
+            fields.setdefault(f"{array.name}.{field.name}", _Table())
+    if op.command is not None and op.params:
+        fields.setdefault(op.params[0].name, op.command)
     fields["nr"] = op.number if op.number is not None else fields.get("nr")
     if op.each is not None:
         fields.setdefault(op.each, 1)
     if step.result is not None:
         fields["ret"] = step.result & (1 << 64) - 1
-    for name, value in step.outs:
-        fields[f"out.{name}"] = value
+    for name, index, value in step.outs:
+        if index:
+            fields.setdefault(f"out.{name}", _Table())[index] = value
+        else:
+            fields[f"out.{name}"] = value
     return Seen("hypercall", seq, None, fields, Call(op, step.result, None, None))

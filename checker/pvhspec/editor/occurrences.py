@@ -208,6 +208,10 @@ class _Walk:
                     yield from self._use(struct, {})
                 yield from self._any(value, dict(scope), owner)
                 yield from self._bind(name, scope)
+            case ast.ArrayFields(name=name, struct=struct, index=index):
+                yield from self._use(index.type, {})
+                yield from self._use(struct, {})
+                yield from self._bind(name, scope)
             case ast.ErrorClause(name=name) | ast.Require(name=name) | ast.Ensure(name=name):
                 yield Occurrence(name.span, Target("clause", owner, name.text), True)
                 yield from self._parts(node, dict(scope), owner, skip=("name",))

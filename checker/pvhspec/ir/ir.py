@@ -18,13 +18,11 @@ from pvhspec.types.layout import Struct, StructField
 from pvhspec.types.types import BitsType, Type
 
 __all__ = [
-    "OWN_RANK", "STATUS", "Authority", "Cell", "Choice", "Citation", "Clause", "Const", "Ensure",
-    "Error", "EventKind", "Example", "ExampleStep", "Expr", "Gate", "GateTest", "Hypercall",
-    "Input",
-    "Invariant", "Is", "Load", "Make", "MapInput", "Moment", "Obligation", "Observation", "Op",
-    "Operation", "Payload", "Quant", "Requirement", "Slot", "Spec", "State", "Struct",
-    "StructField", "Update", "Value", "Var", "Version",
-    "status_code", "status_value",
+    "OWN_RANK", "STATUS", "Array", "Authority", "Cell", "Choice", "Citation", "Clause", "Const",
+    "Ensure", "Error", "EventKind", "Example", "ExampleStep", "Expr", "Gate", "GateTest",
+    "Hypercall", "Input", "Invariant", "Is", "Load", "Make", "MapInput", "Moment", "Obligation",
+    "Observation", "Op", "Operation", "Payload", "Quant", "Requirement", "Slot", "Spec", "State",
+    "Struct", "StructField", "Update", "Value", "Var", "Version", "status_code", "status_value",
 ]  # fmt: skip
 
 Value: TypeAlias = "bool | int | tuple[object, ...]"
@@ -213,6 +211,22 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Array:
+    """Elements behind a field of the structure, or a parameter, that is an address (`handle`): as
+    many as `count`, another of them, says. Element i's field f is the map input `name.f[i]`, and
+    `out.name.f[i]` after the call. `size` is an element's, in bytes: (64-bit, 32-bit)."""
+
+    name: str
+    handle: str
+    count: str
+    index: Type
+    size: tuple[int, int]
+    fields: tuple[StructField, ...]
+    written: bool
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Error:
     """`code` is answered while `when` holds; `when` None: it may be, while `only` holds. A code
     from `STATUS` on is no result but a value of the operation's status field (`status_value`).
@@ -322,6 +336,7 @@ class Operation:
     pointer: str | None = None
     each: str | None = None
     status: Slot | None = None
+    arrays: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +419,7 @@ class ExampleStep:
     kind: str
     values: tuple[tuple[str, tuple[int, ...], Value], ...]
     result: int | None
-    outs: tuple[tuple[str, Value], ...]
+    outs: tuple[tuple[str, tuple[int, ...], Value], ...]
     line: int
 
 

@@ -191,6 +191,13 @@ def show_operation(op: Operation) -> str:
     for slot in op.slots:
         way = "in, out" if slot.read and slot.written else "in" if slot.read else "out"
         lines.append(f"    {_two(slot.offset)} {slot.name} : {shown(slot.type)} ({way})")
+    for array in op.arrays:
+        way = "in, out" if array.read and array.written else "in" if array.read else "out"
+        names = ", ".join(f.name for f in array.fields)
+        lines.append(
+            f"    {array.count} of {_two(array.size)} bytes at {array.handle}: "
+            f"{array.name}[{shown(array.index)}] {{ {names} }} ({way})"
+        )
     lines += [line for error in op.errors for line in _error(error)]
     if not op.modelled:
         lines.append("  what else it does is not modelled")

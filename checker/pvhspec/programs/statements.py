@@ -229,7 +229,7 @@ def _call(at: Cursor, names: Names, layouts: Layouts, into: Token | None) -> Ste
     if layout is None:
         remedy = alike(name.text, layouts.operations) or "or a number: hypercall 32(6, buffer 0)"
         raise Bad(UNKNOWN_NAME, name.place, f"no operation is called {name.text}", remedy)
-    given, memory = _arguments(at, names, layout)
+    given, memory, arrays = _arguments(at, names, layout)
     saved = None
     if into is not None:
         at.expect("->")
@@ -238,7 +238,7 @@ def _call(at: Cursor, names: Names, layouts: Layouts, into: Token | None) -> Ste
             raise _no_field(layout, what)
         saved = (names.slot_for(into), what.text, at.accept("always") is not None)
     try:
-        step = call(layout, given, memory, saved)
+        step = call(layout, given, memory, saved, arrays)
     except ValueError as error:
         raise Bad(BAD_NUMBER, name.place, str(error)) from None
     if saved is not None and saved[1] != "result" and not step.buffers:
@@ -248,9 +248,10 @@ def _call(at: Cursor, names: Names, layouts: Layouts, into: Token | None) -> Ste
 
 def _arguments(
     at: Cursor, names: Names, layout: Layout
-) -> tuple[dict[str, Operand], Operand]:  # fmt: skip
+) -> tuple[dict[str, Operand], Operand, dict[str, list[Operand]]]:  # fmt: skip
     at.expect("(")
     given: dict[str, Operand] = {}
+    arrays: dict[str, list[Operand]] = {}
     memory: Operand = Buf(0)
     while not at.accept(")"):
         token = at.now
@@ -259,15 +260,32 @@ def _arguments(
             if layout.pointer is None:
                 raise Bad(NO_FIELD, token.place, f"{layout.op.name} takes no structure")
         else:
-            at.of_kind("name", "a field")
-            if token.text not in layout.takes():
-                raise _no_field(layout, token)
+            name = at.of_kind("name", "a field").text
+            if at.accept("."):
+                name += "." + at.of_kind("name", "a field of the elements").text
+            if name not in layout.takes():
+                raise _no_field(layout, replace(token, text=name))
             at.expect("=")
-            given[token.text] = operand(at, names)
+            if name in layout.elements:
+                arrays[name] = _elements(at, names)
+            else:
+                given[name] = operand(at, names)
         if not at.accept(","):
             at.expect(")")
             break
-    return given, memory
+    return given, memory, arrays
+
+
+def _elements(at: Cursor, names: Names) -> list[Operand]:
+    """`(1, a, 3)`: the same field of one element after the other."""
+    at.expect("(")
+    found: list[Operand] = []
+    while not at.accept(")"):
+        found.append(operand(at, names))
+        if not at.accept(","):
+            at.expect(")")
+            break
+    return found
 
 
 def _no_field(layout: Layout, token: Token) -> Bad:

@@ -251,6 +251,14 @@ class Builder(ExpressionBuilder):
     def out_fields(self, meta: Meta, c: Children) -> ast.OutFields:
         return ast.OutFields(span_of(meta), c[0])
 
+    def in_array(self, meta: Meta, c: Children) -> ast.ArrayFields:
+        name, index, struct, handle, count = c
+        return ast.ArrayFields(span_of(meta), name, index, struct, handle, count, False)
+
+    def out_array(self, meta: Meta, c: Children) -> ast.ArrayFields:
+        name, index, struct, handle, count = c
+        return ast.ArrayFields(span_of(meta), name, index, struct, handle, count, True)
+
     def let(self, meta: Meta, c: Children) -> ast.Let:
         return ast.Let(span_of(meta), c[0], "value", None, c[1])
 

@@ -215,6 +215,10 @@ def _call_item(item: ast.CallItem) -> Doc:
             return cat("in ", Nest(names_doc(names)))
         case ast.OutFields(names=names):
             return cat("out ", Nest(names_doc(names)))
+        case ast.ArrayFields(name=name, index=index, struct=struct, written=written):
+            which = f"{name.text}[{index.name.text} : {index.type.text}] : {struct.text}"
+            where = f"at {item.handle.text} for {item.count.text}"
+            return cat(f"{'out' if written else 'in'} array {which} {where}")
         case ast.Disturbs(names=names):
             return cat("disturbs ", Nest(names_doc(names)))
         case ast.Let():

@@ -151,7 +151,9 @@ def _parts_of_item(item: Item) -> Iterator[tuple[str, Part]]:
     result = () if item.result is None else (item.result,)
     yield (
         item.success,
-        Part("success", item.id, (*takes, slots, item.modelled, item.disturbs), result),
+        Part(
+            "success", item.id, (*takes, slots, item.arrays, item.modelled, item.disturbs), result
+        ),
     )
     for error in item.errors:
         first = tuple(sorted(e.clause for e in item.errors if e.rank < error.rank))
@@ -226,6 +228,7 @@ def _with(item: Item, other: Item, clause: str) -> Item:
         always=_merged(item.always, other.always, clause),
         result=whole.result,
         slots=whole.slots,
+        arrays=whole.arrays,
         struct_size=whole.struct_size,
         modelled=whole.modelled,
         disturbs=whole.disturbs,

@@ -204,7 +204,8 @@ class Compiler:
                 return self._unary(parts[0], node.type, lambda v: (v >> low) & mask)
             case "resize":
                 mask = _mask(node.type)
-                return self._unary(parts[0], node.type, lambda v: v & mask)
+                wider = _mask(node.args[0].type) <= mask
+                return self._unary(parts[0], node.type, lambda v: v & mask, wider)
             case "bvnot":
                 mask = _mask(node.type)
                 return self._unary(parts[0], node.type, lambda v: ~v & mask)
@@ -252,10 +253,12 @@ class Compiler:
         return compare
 
     @staticmethod
-    def _unary(inner: Fn, type_: Type, compute: Callable[[int], int]) -> Fn:
+    def _unary(inner: Fn, type_: Type, compute: Callable[[int], int], wider: bool = False) -> Fn:
         def apply(p: Path) -> Any:
             v = p.resolve(inner(p))
-            return Sym(type_, v.what) if isinstance(v, Sym) else compute(v)
+            if not isinstance(v, Sym):
+                return compute(v)
+            return v if wider else Sym(type_, v.what)  # the same number in more bits
 
         return apply
 

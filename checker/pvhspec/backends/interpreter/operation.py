@@ -18,6 +18,7 @@ from pvhspec.ir.ir import (
     STATUS,
     Choice,
     Error,
+    Op,
     Operation,
     Update,
     Var,
@@ -70,11 +71,16 @@ class Stepper:
         self._maybe = {e.code: e for e in plain if e.when is None}
         self._maybe_late = {e.code: e for e in late if e.when is None}
         self._only = {e.clause: compiler.expr(e.only) for e in offered if e.only is not None}
-        self._shown = [_shows(op.updates, c.var) for c in op.choices]
+        self._shown = [_shows(op, c.var) for c in op.choices]
         self._choices = [self._choice(c) for c in op.choices]
         self._result = None if op.result is None else compiler.expr(op.result)
         self._ensures = [(e.clause, compiler.expr(e.test)) for e in op.ensures]
-        self._outs = self._out_fields(u for u in op.updates if u.target.startswith("out."))
+        outs = [u for u in op.updates if u.target.startswith("out.")]
+        self._outs = self._out_fields(u for u in outs if not u.indices)
+        self._elements = [
+            (u, [compiler.expr(e) for e in (u.guard, u.value, *u.indices)])
+            for u in outs if u.indices
+        ]  # fmt: skip
         states = [u for u in op.updates if not u.target.startswith("out.")]
         self._writer = Writer(states, compiler)
         self._always = Writer(op.always, compiler)
@@ -124,7 +130,7 @@ class Stepper:
     def force(self, path: Path, call: Call) -> None:
         """What success changes, without asking whether it was right."""
         for choice, name in zip(self.op.choices, self._shown, strict=True):
-            seen = None if name is None else path.inputs.get(f"out.{name}")
+            seen = None if name is None else _chosen(path, name, call.ret)
             kind = choice.var.type
             path.vars[choice.var.name] = Sym(kind, choice.var.name) if seen is None else seen
         self._writer.run(path)
@@ -209,7 +215,7 @@ class Stepper:
         """What success does; the result, where it is known."""
         result = call.ret
         for choice in self._choices:
-            choice(path, judged, clauses)
+            choice(path, call.ret if judged else None, judged, clauses)
         if judged:
             clauses.append(self.op.success)
             if self._result is not None:
@@ -218,6 +224,8 @@ class Stepper:
                 result = want if result is None and is_known(want) else result
         for name, updates in self._outs.items():
             self._out(path, name, updates, clauses, assigned, judged)
+        for element in self._elements:
+            self._element(path, *element, clauses, judged)
         for clause, test in self._ensures if judged else ():
             if clause in self._disregard:
                 continue
@@ -233,7 +241,7 @@ class Stepper:
         wide = path.inputs.get("width") == 64
         mask = (1 << 64) - 1 if wide else 0xFFFFFFFF
         if isinstance(want, Sym):
-            if wide:  # half of a value settles nothing
+            if wide or getattr(want.type, "width", 64) <= 32:  # half of a value settles nothing
                 path.bind(want, call.ret & mask)
         elif (call.ret ^ want) & mask:
             self._fail(self.op.success, _number(call.ret), _number(want))
@@ -266,6 +274,28 @@ class Stepper:
             clauses.append(update.clause)
             return
 
+    def _element(
+        self, path: Path, update: Update, made: list[Fn], clauses: list[str], judged: bool
+    ) -> None:
+        """A field of the elements of an array: `for all i` of those that were seen."""
+        guard, value, *indices = made
+        table = path.inputs.get(update.target)
+        for at in table if judged and isinstance(table, dict) else {}:
+            for binder, number in zip(update.binders, at, strict=False):
+                path.vars[binder.name] = number
+            index = tuple(path.resolve(i(path)) for i in indices)
+            seen = table[at] if isinstance(table, dict) else None
+            if index != at or seen is None or not path.decide(guard(path)):
+                continue
+            want = path.resolve(value(path))
+            if update.clause in self._disregard or isinstance(want, Sym):
+                continue
+            if not path.decide(equal(want, seen)):
+                name = f"{update.target.removeprefix('out.')}[{at[0]}]"
+                self._fail(update.clause, f"{name} = {_number(seen)}", f"{name} = {_number(want)}")
+            if update.clause not in clauses:
+                clauses.append(update.clause)
+
     def _out_fields(self, updates: Iterable[Update]) -> dict[str, list[tuple[Update, Fn, Fn]]]:
         found: dict[str, list[tuple[Update, Fn, Fn]]] = {}
         for u in updates:
@@ -276,20 +306,20 @@ class Stepper:
 
     # ---- choices -------------------------------------------------------------------------------
 
-    def _choice(self, choice: Choice) -> Callable[[Path, bool, list[str]], None]:
+    def _choice(self, choice: Choice) -> Callable[[Path, int | None, bool, list[str]], None]:
         """Finds the value the implementation chose, and whether it might."""
         name = choice.var.name
         when = self._compiler.expr(choice.when)
         plan = self._compiler.planner.plan(choice.var, (choice.when,))
-        shown = _shows(self.op.updates, choice.var)
+        shown = _shows(self.op, choice.var)
         lowest = choice.lowest if choice.lowest not in self._disregard else None
 
         def holds(p: Path, value: int) -> bool:
             p.vars[name] = value
             return p.decide(when(p))
 
-        def run(p: Path, judged: bool, clauses: list[str]) -> None:
-            seen = p.inputs.get(f"out.{shown}") if judged and shown is not None else None
+        def run(p: Path, ret: int | None, judged: bool, clauses: list[str]) -> None:
+            seen = _chosen(p, shown, ret) if judged and shown is not None else None
             samples = plan.samples(p)
             if seen is None:
                 p.vars[name] = _supposed(
@@ -344,12 +374,22 @@ def _told(error: Error) -> str:
     return error.name if error.code >= STATUS else f"-{error.name}"
 
 
-def _shows(updates: tuple[Update, ...], var: Var) -> str | None:
-    """The out field that shows a chosen value as it is."""
-    for u in updates:
-        if u.target.startswith("out.") and u.value == var:
+def _shows(op: Operation, var: Var) -> str | None:
+    """The out field that shows a chosen value as it is; `result` where that is what is returned."""
+    for u in op.updates:
+        if u.target.startswith("out.") and u.value == var and not u.indices:
             return u.target.removeprefix("out.")
-    return None
+    returned = op.result
+    while isinstance(returned, Op) and returned.op == "resize":
+        (returned,) = returned.args
+    return "result" if returned == var else None
+
+
+def _chosen(path: Path, shown: str, ret: int | None) -> Any:
+    """A chosen value, where it was seen."""
+    if shown != "result":
+        return path.inputs.get(f"out.{shown}")
+    return None if ret is None or ret < 0 else ret
 
 
 def _number(value: Any) -> str:

@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pvhspec.backends.binding import Binder
+from pvhspec.backends.binding import Binder, Map
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.operation import Outcome, Stepper
@@ -39,13 +39,15 @@ _POINTER = 0x1000  # what a pointer is taken to be; any address but null
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A call by the specification's names; `values` are fields of the structure and parameters."""
+    """A call by the specification's names; `values` are fields of the structure and parameters,
+    `arrays` what lies behind handles: for each field of the elements, its values."""
 
     op: Operation
     values: Mapping[str, int] = field(default_factory=dict)
     memory: Memory = "ordinary"
     cpl: Literal[0, 3] = 0
     number: int | None = None
+    arrays: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -178,6 +180,17 @@ def inputs_of(ask: Ask, common: Mapping[str, Any]) -> dict[str, Any]:
     for slot in op.slots:
         if slot.read:
             fields[slot.name] = ask.values.get(slot.name, 0) & _mask(slot)
+    for array in op.arrays:
+        # A handle is good unless it was given as a number.
+        good = array.handle not in ask.values
+        fields[f"{array.name}.readable"] = fields[f"{array.name}.writable"] = good
+        fields.setdefault(array.handle, 0)
+        if good:
+            fields[array.handle] = _POINTER
+        for part in array.fields:
+            table = fields[f"{array.name}.{part.name}"] = Map(0)
+            values = ask.arrays.get(f"{array.name}.{part.name}", ())
+            table.update({(i,): v for i, v in enumerate(values)})
     return fields
 
 

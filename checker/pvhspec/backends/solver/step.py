@@ -22,6 +22,7 @@ from pvhspec.ir.ir import (
     Error,
     Expr,
     Gate,
+    MapInput,
     Observation,
     Op,
     Operation,
@@ -230,7 +231,11 @@ def _shown(ground: Ground, op: Operation, frame: Frame, success: Term) -> None:
         ground.constraints.append(z3.Implies(success, result == ground.expr(op.result, frame)))
     outs: dict[str, list[Update]] = {}
     for update in op.updates:
-        if update.target.startswith("out."):
+        if update.target.startswith("out.") and update.indices:
+            there = MapInput(update.target, update.indices, update.value.type)
+            so = build.implies(update.guard, build.eq(there, update.value))
+            ground.assume(Quant("forall", update.binders, so, BOOL), frame, success)
+        elif update.target.startswith("out."):
             outs.setdefault(update.target, []).append(update)
     for target, updates in outs.items():
         seen = ground.input(target, updates[0].value.type, frame)

@@ -11,6 +11,7 @@ from pvhspec.ir import build
 from pvhspec.ir.ir import (
     OWN_RANK,
     STATUS,
+    Array,
     Choice,
     Error,
     Expr,
@@ -24,13 +25,15 @@ from pvhspec.ir.ir import (
 from pvhspec.ir.lower.batch import delivered, pointer_of, unless_empty
 from pvhspec.ir.lower.clauses import Clauses, Owner
 from pvhspec.ir.lower.effects import Effects, lower_effects
-from pvhspec.ir.lower.env import ArrayView, Binding, Context, Env, StructView
+from pvhspec.ir.lower.env import ArrayView, Binding, Context, Env, MapField, StructView
 from pvhspec.ir.lower.exprs import expression, fit, truth
 from pvhspec.names.gates import Gate
 from pvhspec.names.report import Stop, closest
 from pvhspec.names.symbols import Scope
 from pvhspec.syntax import ast
-from pvhspec.types.declare import Struct, StructField
+from pvhspec.types.declare import Struct
+from pvhspec.types.declare import StructField as Declared
+from pvhspec.types.layout import StructField
 from pvhspec.types.types import BOOL, BitsType, Type, is_finite
 
 __all__ = ["Calls", "bind_let"]
@@ -166,6 +169,7 @@ class Calls:
             maker.always(decl.items), True,
             self._disturbed(decl.items, scope), pointer_of(call),
             call.each.text if call.each is not None else None, maker.status,
+            tuple(maker.arrays.values()),
         )  # fmt: skip
         made = delivered(made)
         count = next((p for p in made.params if p.name == made.each), None)
@@ -285,6 +289,7 @@ class _Maker:
         self.env = Env(context, owner.scope, {}, [])
         self.params: tuple[Input, ...] = ()
         self.slots: dict[str, Slot] = {}
+        self.arrays: dict[str, Array] = {}
         self.status: Slot | None = None
 
     def declare(
@@ -311,17 +316,51 @@ class _Maker:
                 case ast.OutFields(names=names):
                     for name in names:
                         self._field(name, written=True)
+                case ast.ArrayFields():
+                    self._array(item)
                 case ast.Let():
                     self.env = bind_let(item, self.env)
                 case _:
                     pass
+
+    def _array(self, node: ast.ArrayFields) -> None:
+        scope, types, name = self._owner.scope, self.env.context.types, node.name.text
+        for place in (node.handle, node.count):
+            self._number_of(place)
+        struct = types.struct(node.struct, scope)
+        index = types.of(node.index.type, scope)
+        plain = tuple(f for f in struct.fields if f.count == 1)
+        before = self.arrays.get(name)
+        self.arrays[name] = Array(
+            name, node.handle.text, node.count.text, index, struct.size,
+            tuple(StructField(f.name, f.type, f.offset, f.size, f.count) for f in plain),
+            node.written or bool(before and before.written),
+            not node.written or bool(before and before.read),
+        )  # fmt: skip
+        if node.written:
+            self.env = self.env.bind({f"{name}.writable": Input(f"{name}.writable", BOOL)})
+            return
+        new: dict[str, Binding] = {f"{name}.readable": Input(f"{name}.readable", BOOL)}
+        for f in plain:
+            new[f"{name}.{f.name}"] = MapField(f"{name}.{f.name}", (index,), f.type)
+        self.env = self.env.bind(new)
+
+    def _number_of(self, name: ast.Name) -> None:
+        """What an array lies at, or how many elements it has: a field that is read, or a
+        parameter."""
+        slot = self.slots.get(name.text)
+        if (slot is None or not slot.read) and all(p.name != name.text for p in self.params):
+            known = [s.name for s in self.slots.values() if s.read]
+            why = f"{name.text} is not a field that {self._name} reads"
+            remedy = closest(name.text, [*known, *(p.name for p in self.params)])
+            raise self._owner.scope.stop(NO_SUCH_FIELD, name.span, why, remedy)
 
     def _field(self, name: ast.Name, written: bool) -> None:
         scope = self._owner.scope
         if self._struct is None:
             why = f"{self._name} takes no structure, so it has no fields"
             raise scope.stop(NO_STRUCT, name.span, why, "write after its number: takes NAME")
-        found: StructField | None = self._struct.field(name.text)
+        found: Declared | None = self._struct.field(name.text)
         if found is None:
             why = f"{self._struct.name} has no field {name.text}"
             known = [f.name for f in self._struct.fields]
@@ -395,7 +434,13 @@ class _Maker:
             result = None
             if node.returns.value is not None:
                 result = fit(node.returns.value, self.env, BitsType(64))
-        outs: dict[str, Type] = {s.name: s.type for s in self.slots.values() if s.written}
+        outs: dict[str, Type | MapField] = {
+            s.name: s.type for s in self.slots.values() if s.written
+        }
+        for array in self.arrays.values():
+            for f in array.fields if array.written else ():
+                name = f"{array.name}.{f.name}"
+                outs[name] = MapField(f"out.{name}", (array.index,), f.type)
         seen: dict[str, Binding] = {
             f"out.{s.name}": Input(f"out.{s.name}", s.type) for s in self.slots.values()
         }

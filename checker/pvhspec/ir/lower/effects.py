@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from pvhspec.diagnostics import code
 from pvhspec.ir import build
 from pvhspec.ir.ir import Ensure, Expr, Update, Var
-from pvhspec.ir.lower.env import Binding, Env
+from pvhspec.ir.lower.env import Binding, Env, MapField
 from pvhspec.ir.lower.exprs import cell, expression, facts, fit, indices, truth
 from pvhspec.ir.lower.patterns import pattern
 from pvhspec.names.report import Stop
@@ -43,7 +43,7 @@ class _Block:
     clause: str
     guard: Expr
     binders: tuple[Var, ...]
-    outs: dict[str, Type]
+    outs: dict[str, Type | MapField]
     register: Register
     stack: tuple[str, ...] = ()
 
@@ -71,12 +71,12 @@ def lower_effects(
     body: tuple[ast.Statement, ...],
     env: Env,
     clause: str,
-    outs: dict[str, Type],
+    outs: Mapping[str, Type | MapField],
     register: Register,
 ) -> Effects:
     """Lower a block. `outs` are the fields it may assign; `register` makes clause ids."""
     found = Effects()
-    _block(body, env, _Block(clause, build.TRUE, (), outs, register), found)
+    _block(body, env, _Block(clause, build.TRUE, (), dict(outs), register), found)
     return found
 
 
@@ -123,8 +123,13 @@ def _statement(node: ast.Statement, env: Env, at: _Block, out: Effects) -> None:
 def _assign(node: ast.Assign, env: Env, at: _Block) -> Update:
     place, scope = node.place, env.scope
     name = place.name.text
-    if name in at.outs and not place.args:
-        value = fit(node.value, env, at.outs[name])
+    known = at.outs.get(name)
+    if isinstance(known, MapField):
+        where = indices(name, place.args, known.indices, ast.Ref(place.span, name), env)
+        value = fit(node.value, env, known.type)
+        return Update(at.clause, known.name, at.binders, where, at.guard, value)
+    if known is not None and not place.args:
+        value = fit(node.value, env, known)
         return Update(at.clause, f"out.{name}", at.binders, (), at.guard, value)
     if name in env.locals:
         why = f"{name} is not assigned: it is neither an out field nor a state"

@@ -131,6 +131,9 @@ def _event(
         op = operations[name]
         kinds: dict[str, tuple[tuple[Type, ...], Type]] = {s.name: ((), s.type) for s in op.slots}
         kinds |= {p.name: ((), p.type) for p in op.params}
+        for a in op.arrays:
+            kinds |= {f"{a.name}.{f.name}": ((a.index,), f.type) for f in a.fields}
+            kinds[f"{a.name}.readable"] = kinds[f"{a.name}.writable"] = ((), build.TRUE.type)
     elif name in events:
         kinds = {f: (index, type_) for f, index, type_ in events[name].fields}
         op = None
@@ -143,13 +146,11 @@ def _event(
         if context_name not in kinds:
             kinds[context_name] = ((), _context_type(context_name, env))
     values = tuple(_bind(b, kinds, name, env) for b in step.fields)
-    outs = tuple(
-        (field, value) for field, _, value in (_bind(b, kinds, name, env) for b in step.outs)
-    )
+    outs = tuple(_bind(b, kinds, name, env) for b in step.outs)
     result = _result(step, env, op)
     if op is not None and op.status is not None and result is not None:
         told = status_value(-result, op.status.type.width) if result <= -STATUS else 0
-        outs = ((op.status.name, told), *outs)
+        outs = ((op.status.name, (), told), *outs)
         result = 0 if result <= -STATUS else result
     return ExampleStep(name, values, result, outs, step.span.line)
 

@@ -291,9 +291,10 @@ def indices(
 
 
 def _index(node: ast.Index, env: Env) -> Expr:
-    if not isinstance(node.value, ast.Ref):
+    whole = _dotted(node.value)
+    if whole is None or (whole not in env.locals and not isinstance(node.value, ast.Ref)):
         raise env.scope.stop(NOT_A_VALUE, node.value.span, "only a map has an index")
-    name = ast.Name(node.value.span, node.value.name)
+    name = ast.Name(node.value.span, whole)
     found = _binding(name, env)
     if isinstance(found, MapField):
         args = indices(name.text, node.args, found.indices, node, env)

@@ -6,6 +6,7 @@ Every node carries the `Span` of its text. Nothing here knows what a name means.
 from pvhspec.syntax.ast.calls import (
     Always,
     Arm,
+    ArrayFields,
     Assign,
     CallEffect,
     CallItem,
@@ -103,6 +104,7 @@ __all__ = [
     "Always",
     "Among",
     "Arm",
+    "ArrayFields",
     "Assign",
     "Authority",
     "Binary",

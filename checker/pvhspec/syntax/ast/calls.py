@@ -11,6 +11,7 @@ from pvhspec.syntax.ast.exprs import Expr, VariantPattern
 __all__ = [
     "Always",
     "Arm",
+    "ArrayFields",
     "Assign",
     "CallEffect",
     "CallItem",
@@ -161,6 +162,19 @@ class OutFields:
 
 
 @dataclass(frozen=True, slots=True)
+class ArrayFields:
+    """`in array a[i : T] : Struct at handle for count`; `written`: it is `out array`."""
+
+    span: Span
+    name: Name
+    index: Param
+    struct: Name
+    handle: Name
+    count: Name
+    written: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Let:
     """`let x = e`, `let x = Struct at e`, `let x = array Struct at e`."""
 
@@ -246,7 +260,7 @@ class Disturbs:
 
 
 CallItem: TypeAlias = (
-    InFields | OutFields | Let | ErrorClause | InOrder | Success | Always | Disturbs
+    InFields | OutFields | ArrayFields | Let | ErrorClause | InOrder | Success | Always | Disturbs
 )
 
 
