@@ -129,13 +129,14 @@ class _Run:
 
     def _fed(self, strand: _Strand, event: Event) -> bool:
         """Whether the places allow this, too."""
-        seen = self._binder(strand.places[0]).one(event)
-        if seen.kind == "lost" or not self._header.complete.events:
-            strand.machine.forget()
-        told = event_parts(event, seen)[0] if seen.span is not None else None
-        if told is not None and len(self._waiting) < _MOST_WAITING:
-            self._waiting[seen.seq] = told
-        return self._take(strand, strand.machine.feed(seen), event)
+        for seen in self._binder(strand.places[0]).each(event):
+            if seen.kind == "lost" or not self._header.complete.events:
+                strand.machine.forget()
+            if seen.span is not None and len(self._waiting) < _MOST_WAITING:
+                self._waiting[seen.seq] = event_parts(event, seen)[0]
+            if not self._take(strand, strand.machine.feed(seen), event):
+                return False
+        return True
 
     def _take(self, strand: _Strand, said: Iterable[Judgement], event: Event | None) -> bool:
         for j in said:
