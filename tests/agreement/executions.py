@@ -170,6 +170,13 @@ operation ask = op.1 takes args documented xen:a.h "x" {
   error EFAULT lost after success when not writable
   success { sx := a  b := 7 }
 }
+operation tell = op.2 takes args documented xen:a.h "x" {
+  in a
+  out a
+  error EINVAL odd when a == 3
+  always "Xen says what it has." { a := sx }
+  success { a := 9 }
+}
 """
 
 statuses = [
@@ -202,6 +209,14 @@ statuses = [
     Execution("a status that was not seen", STATUSES, (
         call("ask", 0, {}, a=1, count=1),
         call("ask", 0, {"ask.success": "?"}, a=9, count=1),
+    )),
+    Execution("what is told whatever is answered", STATUSES, (
+        call("tell", 0, ok("tell", "success.a"), {"a": 9}, a=9, count=1),
+        call("tell", -22, {"tell.odd": "yes", "tell.always": "yes"}, {"a": 1}, a=3, count=1),
+        call("tell", -22, {"tell.odd": "yes", "tell.always": "yes", "tell.frame": "yes"}, {"a": 1},
+             memory=(bytes([3, *[0] * 7]), bytes([1, *[0] * 7])), a=3, count=1),
+        call("tell", -14, {"op.unreadable": "yes"}, a=3, count=1, readable=False),
+        call("tell", -22, {"tell.always": "no"}, {"a": 3}, a=3, count=1),
     )),
     Execution("no structure, no status", STATUSES, (
         call("ask", 0, ok("ask"), a=1, count=0, readable=False, writable=False),

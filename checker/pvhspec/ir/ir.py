@@ -309,7 +309,7 @@ class Operation:
     `disturbs`: states that it may change in ways not modelled; `*` is every state.
     `pointer` is the parameter that points to the structure; `each` the one that says how many of
     them there are, each a call by itself; `status` the out field in which some errors are
-    delivered.
+    delivered. `told`: out fields that are assigned whatever is answered, where success does not.
     """
 
     id: str
@@ -337,6 +337,7 @@ class Operation:
     each: str | None = None
     status: Slot | None = None
     arrays: tuple[Array, ...] = ()
+    told: tuple[Update, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class Stepper:
             (u, [compiler.expr(e) for e in (u.guard, u.value, *u.indices)])
             for u in outs if u.indices
         ]  # fmt: skip
+        self._told = self._out_fields(op.told)
         states = [u for u in op.updates if not u.target.startswith("out.")]
         self._writer = Writer(states, compiler)
         self._always = Writer(op.always, compiler)
@@ -120,8 +121,12 @@ class Stepper:
             result = result if code else returned
             if changes:
                 self._writer.run(path)
-        if changes and (not due or due[0][0].rank >= OWN_RANK):
-            self._always.run(path)
+        if not due or due[0][0].rank >= OWN_RANK:
+            for name, updates in self._told.items():
+                if name not in assigned:
+                    self._out(path, name, updates, clauses, assigned, judged=True)
+            if changes:
+                self._always.run(path)
         return Outcome(code, result, clauses, effects, assigned)
 
     def _tests(self, errors: Iterable[Error]) -> list[tuple[Error, Fn]]:

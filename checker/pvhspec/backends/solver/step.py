@@ -65,6 +65,7 @@ def special_operation(op: Operation, version: Version, mode: str) -> Operation |
         result=None if op.result is None else of(op.result),
         ensures=tuple(replace(e, test=of(e.test)) for e in op.ensures),
         updates=_updates(op.updates, version, mode),
+        told=_updates(op.told, version, mode),
         always=_updates(op.always, version, mode),
     )
 
@@ -159,7 +160,7 @@ def call(ground: Ground, op: Operation, frame: Frame, *, lowest: bool) -> Call:
             takes_lowest.append(_lowest(ground, choice, frame, effects))
     if lowest:
         ground.constraints += takes_lowest
-    _shown(ground, op, frame, z3.And(effects, code == 0))
+    _shown(ground, op, frame, z3.And(effects, code == 0), reached)
     states = [u for u in op.updates if not u.target.startswith("out.")]
     writes = [Write(u, frame, effects) for u in states]
     writes += [Write(u, frame, reached) for u in op.always]
@@ -224,25 +225,27 @@ def _lowest(ground: Ground, choice: Choice, frame: Frame, effects: Term) -> Term
     return truth
 
 
-def _shown(ground: Ground, op: Operation, frame: Frame, success: Term) -> None:
-    """What the caller sees after success: result and out fields."""
+def _shown(ground: Ground, op: Operation, frame: Frame, success: Term, reached: Term) -> None:
+    """What the caller sees: result and out fields after success, and what it is told always."""
     if op.result is not None:
         result = ground.input("result", BitsType(64), frame)
         ground.constraints.append(z3.Implies(success, result == ground.expr(op.result, frame)))
-    outs: dict[str, list[Update]] = {}
-    for update in op.updates:
-        if update.target.startswith("out.") and update.indices:
+    outs: dict[str, list[tuple[Update, Term]]] = {}
+    written = [u for u in op.updates if u.target.startswith("out.")]
+    for update in written:
+        if update.indices:
             there = MapInput(update.target, update.indices, update.value.type)
             so = build.implies(update.guard, build.eq(there, update.value))
             ground.assume(Quant("forall", update.binders, so, BOOL), frame, success)
-        elif update.target.startswith("out."):
-            outs.setdefault(update.target, []).append(update)
+    shown = [(u, success) for u in written if not u.indices]
+    for update, when in (*((u, reached) for u in op.told), *shown):
+        outs.setdefault(update.target, []).append((update, when))
     for target, updates in outs.items():
-        seen = ground.input(target, updates[0].value.type, frame)
+        seen = ground.input(target, updates[0][0].value.type, frame)
         later = z3.BoolVal(False)
-        for update in reversed(updates):
-            guard = ground.expr(update.guard, frame)
-            here = z3.And(success, guard, z3.Not(later))
+        for update, when in reversed(updates):
+            guard = z3.And(when, ground.expr(update.guard, frame))
+            here = z3.And(guard, z3.Not(later))
             ground.constraints.append(z3.Implies(here, seen == ground.expr(update.value, frame)))
             later = z3.Or(later, guard)
     for ensure in op.ensures:

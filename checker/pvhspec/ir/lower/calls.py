@@ -22,11 +22,18 @@ from pvhspec.ir.ir import (
     Update,
     status_code,
 )
-from pvhspec.ir.lower.batch import delivered, pointer_of, unless_empty
+from pvhspec.ir.lower.call_parts import (
+    bind_let,
+    delivered,
+    mentions,
+    of_none,
+    pointer_of,
+    unless_empty,
+)
 from pvhspec.ir.lower.clauses import Clauses, Owner
 from pvhspec.ir.lower.effects import Effects, lower_effects
-from pvhspec.ir.lower.env import ArrayView, Binding, Context, Env, MapField, StructView
-from pvhspec.ir.lower.exprs import expression, fit, truth
+from pvhspec.ir.lower.env import Binding, Context, Env, MapField
+from pvhspec.ir.lower.exprs import fit, truth
 from pvhspec.names.gates import Gate
 from pvhspec.names.report import Stop, closest
 from pvhspec.names.symbols import Scope
@@ -36,7 +43,7 @@ from pvhspec.types.declare import StructField as Declared
 from pvhspec.types.layout import StructField
 from pvhspec.types.types import BOOL, BitsType, Type, is_finite
 
-__all__ = ["Calls", "bind_let"]
+__all__ = ["Calls"]
 
 NO_ERRNO = code("PVH350", "The error is no member of the errno enum.")
 NO_SUCH_FIELD = code("PVH351", "The structure has no such field.")
@@ -142,11 +149,9 @@ class Calls:
         call, call_owner = self._hypercalls[decl.hypercall.text]
         scope = owner.scope
         struct = None if decl.struct is None else self._context.types.struct(decl.struct, scope)
-        known = {
-            "known_hypercall": build.gate_test(call_owner.gate),
-            _NEEDS_COMMAND: build.gate_test(owner.gate),
-            **self._of_none(call, call_owner),
-        }
+        known = of_none(call, self._context.types, call_owner.scope)
+        known["known_hypercall"] = build.gate_test(call_owner.gate)
+        known[_NEEDS_COMMAND] = build.gate_test(owner.gate)
         maker = _Maker(self._context, self._clauses, owner, decl.name.text, struct)
         errors = self._inherited(call, call_owner, maker, known, decl.name.text)
         maker.declare(decl.items, call.params, known)
@@ -160,16 +165,17 @@ class Calls:
             remedy = "make it one block: clause NAME { … } gives a part an id of its own"
             raise scope.stop(TWO_SUCCESSES, successes[1].span, why, remedy)
         success = maker.success(successes[0])
+        always = maker.always(decl.items)
         made = Operation(
             owner.id, decl.name.text, call.name.text, call.number, decl.command, (),
             owner.gate.also(call_owner.gate), maker.params, struct.name if struct else None,
             struct.size if struct else None, tuple(maker.slots.values()), tuple(errors),
             success.clause, maker.frame(decl), success.choices, success.result,
             tuple(success.effects.ensures), tuple(success.effects.updates),
-            maker.always(decl.items), True,
+            tuple(u for u in always if u.target[:4] != "out."), True,
             self._disturbed(decl.items, scope), pointer_of(call),
             call.each.text if call.each is not None else None, maker.status,
-            tuple(maker.arrays.values()),
+            tuple(maker.arrays.values()), tuple(u for u in always if u.target[:4] == "out."),
         )  # fmt: skip
         made = delivered(made)
         count = next((p for p in made.params if p.name == made.each), None)
@@ -177,15 +183,12 @@ class Calls:
 
     def _other(self, call: ast.HypercallDecl, owner: Owner, commands: tuple[int, ...]) -> Operation:
         """Every command of a hypercall that no operation takes."""
-        known = {
-            "known_hypercall": build.gate_test(owner.gate),
-            _NEEDS_COMMAND: build.FALSE,
-            **self._of_none(call, owner),
-        }
+        known = {"known_hypercall": build.gate_test(owner.gate), _NEEDS_COMMAND: build.FALSE}
+        known |= of_none(call, self._context.types, owner.scope)
         name = f"{call.name.text}.other"
         maker = _Maker(self._context, self._clauses, owner, name, None)
         errors = self._inherited(call, owner, maker, known, name)
-        told = any(_mentions(item, _NEEDS_COMMAND) for item in call.items or ())
+        told = any(mentions(item, _NEEDS_COMMAND) for item in call.items or ())
         disturbs = self._disturbed(call.items or (), owner.scope)
         if call.items is None:
             disturbs = ("*",)
@@ -204,19 +207,6 @@ class Calls:
             f"{owner.id}.nobody", "no hypercall", "", None, None, (), Gate(), (), None, None, (),
             tuple(errors), owner.id, owner.id, (), None, (), (), (), True, (),
         )  # fmt: skip
-
-    def _of_none(self, call: ast.HypercallDecl, owner: Owner) -> dict[str, Expr]:
-        """Memory that holds no structure at all is as good as any."""
-        for param in call.params:
-            if call.each is not None and param.name.text == call.each.text:
-                kind = self._context.types.of(param.type, owner.scope)
-                assert isinstance(kind, BitsType)
-                none = build.eq(Input(param.name.text, kind), build.number(kind, 0))
-                return {
-                    name: build.any_of((none, Input(name, BOOL)))
-                    for name in ("readable", "writable")
-                }
-        return {}
 
     def _inherited(
         self,
@@ -251,16 +241,6 @@ class Calls:
                         scope.error(NOT_A_STATE, name.span, why, remedy)
                     names.append(name.text)
         return tuple(names)
-
-
-def _mentions(item: ast.CallItem, name: str) -> bool:
-    """Whether an error's condition names something."""
-    match item:
-        case ast.ErrorClause(test=test):
-            return test is not None and name in repr(test)
-        case ast.InOrder(errors=errors):
-            return any(_mentions(e, name) for e in errors)
-    return False
 
 
 @dataclass(slots=True)
@@ -458,7 +438,8 @@ class _Maker:
                 clause = self._clauses.add(
                     self._owner, "always", "effect", item.prose, item.tail, item.span
                 )
-                effects = lower_effects(item.body, self.env, clause, {}, self._register)
+                outs: dict[str, Type] = {s.name: s.type for s in self.slots.values() if s.written}
+                effects = lower_effects(item.body, self.env, clause, outs, self._register)
                 updates += effects.updates
         return tuple(updates)
 
@@ -511,20 +492,3 @@ def _seen_from(maker: _Maker, scope: Scope) -> _Maker:
     other.env = replace(maker.env, scope=scope)
     other.params = maker.params
     return other
-
-
-def bind_let(node: ast.Let, env: Env) -> Env:
-    """`let`: a value, or a view of guest memory."""
-    match node.kind:
-        case "value":
-            return env.bind({node.name.text: expression(node.value, env)})
-        case "struct" | "array":
-            assert node.struct is not None
-            struct = env.context.types.struct(node.struct, env.scope)
-            module = env.scope.lookup(node.struct.text, node.struct.span).module
-            home = env.context.scopes[module]
-            value = expression(node.value, env, BitsType(64))
-            if isinstance(value.type, BitsType):
-                value = build.resize(value, BitsType(64))
-            view = StructView if node.kind == "struct" else ArrayView
-            return env.bind({node.name.text: view(struct, value, home)})

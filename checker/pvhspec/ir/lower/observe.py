@@ -17,7 +17,7 @@ from pvhspec.ir.ir import (
     Requirement,
     Update,
 )
-from pvhspec.ir.lower.calls import bind_let
+from pvhspec.ir.lower.call_parts import bind_let
 from pvhspec.ir.lower.clauses import Clauses, Owner
 from pvhspec.ir.lower.effects import Effects, lower_effects
 from pvhspec.ir.lower.env import Binding, Context, Env, MapField

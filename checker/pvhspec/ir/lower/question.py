@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pvhspec.diagnostics import Diagnostic, code
 from pvhspec.ir import build
 from pvhspec.ir.ir import Cell, EventKind, Expr, Gate, Input, Operation, Quant, Spec, Var
-from pvhspec.ir.lower.calls import bind_let
+from pvhspec.ir.lower.call_parts import bind_let
 from pvhspec.ir.lower.env import Binding, Context, Env, MapField
 from pvhspec.ir.lower.exprs import truth
 from pvhspec.ir.questions import (
