@@ -150,7 +150,7 @@ errors = [
 
 STATUSES = """
 every hypercall documented xen:a.h "x" { error EPERM ring when cpl != 0 }
-hypercall op = 32 (cmd : u32, arg : pointer, count : u32) each count documented xen:a.h "x" {
+hypercall op = 32 (cmd : u32, arg : pointer, count : u32) documented xen:a.h "x" {
   error EFAULT unreadable when not readable
 }
 enum Status : u16 { fine = 0  bad = 0xfffd  worse = 0xfffe }
@@ -158,7 +158,7 @@ struct args size 8 { 0 a : u32  4 st : Status  6 b : u16 }
 state sx : u32 = 1
 event look { x : u32 }
 on look seen documented xen:a.h "x" { require x : x == sx }
-operation ask = op.1 takes args documented xen:a.h "x" {
+operation ask = op.1 takes args each count documented xen:a.h "x" {
   in a
   out st, b
   in order {
@@ -170,7 +170,7 @@ operation ask = op.1 takes args documented xen:a.h "x" {
   error EFAULT lost after success when not writable
   success { sx := a  b := 7 }
 }
-operation tell = op.2 takes args documented xen:a.h "x" {
+operation tell = op.2 takes args each count documented xen:a.h "x" {
   in a
   out a
   error EINVAL odd when a == 3

@@ -228,21 +228,20 @@ class Builder(ExpressionBuilder):
         return ast.EveryDecl(span_of(meta), c[0], c[1], tuple(c[2:]))
 
     def hypercall(self, meta: Meta, c: Children) -> ast.HypercallDecl:
-        name, number, params, each, prose, tail, body = c
-        value, text = integer(number), str(number)
+        name, number, params, prose, tail, body = c
         return ast.HypercallDecl(
-            span_of(meta), name, value, text, params or (), each, prose, tail, body
+            span_of(meta), name, integer(number), str(number), params or (), prose, tail, body
         )
 
     def call_body(self, meta: Meta, c: Children) -> tuple[ast.CallItem, ...]:
         return tuple(c)
 
     def operation(self, meta: Meta, c: Children) -> ast.OperationDecl:
-        name, hypercall, command, struct, prose, tail = c[:6]
+        name, hypercall, command, struct, each, prose, tail = c[:7]
         number = None if command is None else integer(command)
         text = None if command is None else str(command)
         return ast.OperationDecl(
-            span_of(meta), name, hypercall, number, text, struct, prose, tail, tuple(c[6:])
+            span_of(meta), name, hypercall, number, text, struct, each, prose, tail, tuple(c[7:])
         )
 
     def in_fields(self, meta: Meta, c: Children) -> ast.InFields:

@@ -68,7 +68,8 @@ def item_doc(item: ast.Item) -> Doc:
         case ast.OperationDecl(name=name, hypercall=hypercall, text=text, struct=struct):
             command = f".{text}" if text is not None else ""
             takes = f" takes {struct.text}" if struct else ""
-            head = f"operation {name.text} = {hypercall.text}{command}{takes}"
+            each = f" each {item.each.text}" if item.each else ""
+            head = f"operation {name.text} = {hypercall.text}{command}{takes}{each}"
             return _chapter(head, item.prose, item.tail, call_items(item.items))
         case ast.OnDecl(event=event, name=name, prose=prose, tail=tail, test=test, items=items):
             when = [cat("when ", Nest(expr_doc(test)))] if test else []
@@ -209,8 +210,7 @@ def _state(item: ast.StateDecl) -> Doc:
 
 def _hypercall(item: ast.HypercallDecl) -> Doc:
     params = cat(" ", _params("(", item.params, ")")) if item.params else ""
-    each = f" each {item.each.text}" if item.each is not None else ""
-    head = cat(f"hypercall {item.name.text} = {item.text}", params, each)
+    head = cat(f"hypercall {item.name.text} = {item.text}", params)
     if item.items is None:
         return _line(head, item.prose, item.tail)
     return _chapter(head, item.prose, item.tail, call_items(item.items))

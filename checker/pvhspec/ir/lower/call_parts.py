@@ -59,10 +59,12 @@ def unless_empty(op: Operation, count: Input) -> Operation:
     )
 
 
-def of_none(call: ast.HypercallDecl, types: TypeTable, scope: Scope) -> dict[str, Expr]:
+def of_none(
+    call: ast.HypercallDecl, each: str | None, types: TypeTable, scope: Scope
+) -> dict[str, Expr]:
     """Memory that holds no structure at all is as good as any."""
     for param in call.params:
-        if call.each is not None and param.name.text == call.each.text:
+        if param.name.text == each:
             kind = types.of(param.type, scope)
             assert isinstance(kind, BitsType)
             none = build.eq(Input(param.name.text, kind), build.number(kind, 0))

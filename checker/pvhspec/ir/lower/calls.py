@@ -95,10 +95,6 @@ class Calls:
         if decl.number in self.table:
             why = f"number {decl.number} is {self.table[decl.number].name}"
             scope.error(SAME_NUMBER, decl.name.span, why, "each hypercall has its own number")
-        if decl.each is not None and decl.each.text not in [p.name.text for p in decl.params]:
-            why = f"{decl.name.text} has no parameter {decl.each.text}"
-            known = closest(decl.each.text, [p.name.text for p in decl.params])
-            scope.error(NO_COUNT, decl.each.span, why, known)
         clause = self._clauses.add(owner, "", "table", decl.prose, decl.tail, decl.span)
         self.table[decl.number] = Hypercall(decl.name.text, decl.number, clause, owner.gate)
         self._hypercalls[decl.name.text] = (decl, owner)
@@ -149,7 +145,12 @@ class Calls:
         call, call_owner = self._hypercalls[decl.hypercall.text]
         scope = owner.scope
         struct = None if decl.struct is None else self._context.types.struct(decl.struct, scope)
-        known = of_none(call, self._context.types, call_owner.scope)
+        params = [p.name.text for p in call.params]
+        each = decl.each.text if decl.each is not None else None
+        if decl.each is not None and each not in params:
+            why = f"{call.name.text} has no parameter {each}"
+            raise scope.stop(NO_COUNT, decl.each.span, why, closest(decl.each.text, params))
+        known = of_none(call, each, self._context.types, call_owner.scope)
         known["known_hypercall"] = build.gate_test(call_owner.gate)
         known[_NEEDS_COMMAND] = build.gate_test(owner.gate)
         maker = _Maker(self._context, self._clauses, owner, decl.name.text, struct)
@@ -174,7 +175,7 @@ class Calls:
             tuple(success.effects.ensures), tuple(success.effects.updates),
             tuple(u for u in always if u.target[:4] != "out."), True,
             self._disturbed(decl.items, scope), pointer_of(call),
-            call.each.text if call.each is not None else None, maker.status,
+            each, maker.status,
             tuple(maker.arrays.values()), tuple(u for u in always if u.target[:4] == "out."),
         )  # fmt: skip
         made = delivered(made)
@@ -184,7 +185,6 @@ class Calls:
     def _other(self, call: ast.HypercallDecl, owner: Owner, commands: tuple[int, ...]) -> Operation:
         """Every command of a hypercall that no operation takes."""
         known = {"known_hypercall": build.gate_test(owner.gate), _NEEDS_COMMAND: build.FALSE}
-        known |= of_none(call, self._context.types, owner.scope)
         name = f"{call.name.text}.other"
         maker = _Maker(self._context, self._clauses, owner, name, None)
         errors = self._inherited(call, owner, maker, known, name)

@@ -276,15 +276,13 @@ class EveryDecl:
 
 @dataclass(frozen=True, slots=True)
 class HypercallDecl:
-    """`hypercall NAME = NUMBER (cmd : u32, arg : pointer)`; `items` None: number only. `each`: the
-    parameter that says how many structures the pointer points to."""
+    """`hypercall NAME = NUMBER (cmd : u32, arg : pointer)`; `items` None: number only."""
 
     span: Span
     name: Name
     number: int
     text: str
     params: tuple[Param, ...]
-    each: Name | None
     prose: str | None
     tail: Tail
     items: tuple[CallItem, ...] | None
@@ -292,7 +290,8 @@ class HypercallDecl:
 
 @dataclass(frozen=True, slots=True)
 class OperationDecl:
-    """`operation NAME = HYPERCALL.COMMAND takes STRUCT { … }`."""
+    """`operation NAME = HYPERCALL.COMMAND takes STRUCT { … }`. `each`: the parameter that says how
+    many structures the pointer points to."""
 
     span: Span
     name: Name
@@ -300,6 +299,7 @@ class OperationDecl:
     command: int | None
     text: str | None
     struct: Name | None
+    each: Name | None
     prose: str | None
     tail: Tail
     items: tuple[CallItem, ...]
