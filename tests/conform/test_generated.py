@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -24,8 +25,10 @@ from pvhspec.programs import Layouts, compile_text, show_program
 from pvhspec.report.paint import Paint
 from pvhspec.targets import Program, TargetError, steps
 from tests.real import real_xen
+from tests.report.schema import problems
 
 RELEASE = (4, 17, 7)
+WRONG = "evtchn.bind.EVTCHNOP_bind_virq.no_such_virq"
 
 
 def spec_in(folder: Path | None = None) -> Spec:
@@ -149,7 +152,7 @@ def test_what_does_not_happen_again_is_not_shrunk() -> None:
         ["--budget", "5", "--program", "evtchn"],
         ["--seed", "1", "--target", "qemu-pvh"],
         ["--races", "--against", "4.14"],
-        ["--seed", "1", "--format", "json"],
+        ["--against", "4.14", "--format", "json"],
         ["--seed", "1", "--authority", "documented"],
     ],
 )
@@ -171,6 +174,34 @@ def test_stock_xen_conforms(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "no violation" in said
     assert "again with --seed 2" in said
+
+
+@pytest.mark.real
+def test_a_gate_takes_generated_runs_like_any_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real_xen()
+    shutil.copytree(_data.spec_dir(), tmp_path / "spec")
+    module = tmp_path / "spec" / "evtchn" / "bind.abi"
+    module.write_text(module.read_text().replace("when virq >= 24", "when virq >= 20"))
+    words = ["conform", "--xen", "4.17", "--programs", "2", "--seed", "2",
+             "--spec", str(tmp_path / "spec"), "--out", str(tmp_path / "out"),
+             "--baseline", str(tmp_path / "known.toml"), "--format", "json",
+             "--format", f"junit={tmp_path / 'j.xml'}"]  # fmt: skip
+    assert main([*words, "--update-baseline", "--reason", "the text is wrong here"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert problems(said, "conform-1.json") == []
+    (target,) = said["targets"]
+    (run,) = target["runs"]
+    assert run["minimal"]
+    assert Path(run["program"]).exists()
+    assert [v["clause"] for v in run["report"]["violations"]] == [WRONG]
+    assert "<failure message=" in (tmp_path / "j.xml").read_text()
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["targets"][0]["verdict"] == "conforms"
+    (violation,) = said["targets"][0]["runs"][0]["report"]["violations"]
+    assert violation["known"]["reason"] == "the text is wrong here"
 
 
 @pytest.mark.real
@@ -196,7 +227,7 @@ def test_a_violation_is_shrunk_told_and_saved(
     assert "when virq >= 24" in text
     module.write_text(text.replace("when virq >= 24", "when virq >= 20"))
     spec = spec_in(tmp_path / "spec")
-    options = Options("4.17", budget=600, seed=3, programs=1, calls=900, out=tmp_path / "out")
+    options = Options("4.17", budget=600, seed=3, programs=4, out=tmp_path / "out")
     assert run_generated(spec, options, Paint(False)) == 1
     said = capsys.readouterr().out
     clause = "evtchn.bind.EVTCHNOP_bind_virq.no_such_virq"

@@ -38,7 +38,7 @@ class Broken:
     event: str
     seen: str
     allowed: str
-    state: tuple[str, ...] = ()
+    state: tuple[Fact, ...] = ()
     because: tuple[int, ...] = ()
     concerns: tuple[str, ...] = ()
 
@@ -172,10 +172,11 @@ def judged(
                     f = j.finding
                     texts = (f.seen, f.allowed) if f else ("", "")
                     told = event_told(*about)
-                    facts = tuple(map(str, j.state))
                     because = _made_by(j.state, writes, step_of)
                     concerns = f.related if f else ()
-                    broken = Broken(j.clause, about[0].step, told, *texts, facts, because, concerns)
+                    broken = Broken(
+                        j.clause, about[0].step, told, *texts, j.state, because, concerns
+                    )
                     found.broken.append(broken)
         yield event, said
         if seen.span is None:

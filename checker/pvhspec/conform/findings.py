@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ _PROGRAM = 40  # lines of a program that are shown
 class Finding:
     """A clause that was violated, or a crash or a hang (`name`), and the steps up to there.
 
-    `tried`: shortening them has come to its end."""
+    `tried`: shortening them has come to its end. `saved`: the file that has the program."""
 
     name: str
     plan: Plan
@@ -43,24 +43,35 @@ class Finding:
     steps: tuple[Step, ...] = ()
     shrunk: Shrunk | None = None
     tried: bool = False
+    saved: Path | None = None
 
     @property
     def program(self) -> tuple[Step, ...]:
         """The shortest program known to show it."""
         return self.shrunk.steps if self.shrunk is not None else self.steps
 
+    @property
+    def shown(self) -> Broken | None:
+        """The violation, as the shortest program shows it."""
+        again = self.shrunk.boot.broken if self.shrunk is not None else ()
+        return next((b for b in again if b.clause == self.name), self.broken)
 
-def found_in(plan: Plan, boot: Boot, known: set[str]) -> list[Finding]:
+
+def found_in(
+    plan: Plan, boot: Boot, known: set[str], passes: Callable[[str], bool]
+) -> list[Finding]:
     """What a boot shows that was not known: the first violation, and how it ended if not well.
 
-    What is violated after the first may only be its consequence, and is told beside it.
+    What is violated after the first may only be its consequence, and is told beside it; but the
+    first of a clause that `passes` does not hide the first of one that does not.
     """
     found: list[Finding] = []
-    others = tuple(c for c in boot.violates if not boot.broken or c != boot.broken[0].clause)
-    if boot.broken and boot.broken[0].clause not in known:
-        first = boot.broken[0]
-        steps = _up_to(boot, first.step)
-        found.append(Finding(first.clause, plan, first.step, first, others, steps=steps))
+    firsts = boot.broken[:1] + [b for b in boot.broken if not passes(b.clause)][:1]
+    others = tuple(c for c in boot.violates if c not in {b.clause for b in firsts})
+    for first in firsts:
+        if first.clause not in {*known, *(f.name for f in found)}:
+            steps = _up_to(boot, first.step)
+            found.append(Finding(first.clause, plan, first.step, first, others, steps=steps))
     name = boot.trouble.partition(":")[0]
     if name and name not in known:
         steps = _up_to(boot, None if boot.last_step is None else boot.last_step + 1)
@@ -78,11 +89,7 @@ def told(
     finding: Finding, session: Session, spec: Spec, layouts: Layouts | None, paint: Paint
 ) -> Iterator[str]:
     """A finding as it can be put into a report of a bug."""
-    shrunk = finding.shrunk
-    seen = finding.broken
-    if shrunk is not None:
-        again = [b for b in shrunk.boot.broken if b.clause == finding.name]
-        seen = again[0] if again else seen
+    shrunk, seen = finding.shrunk, finding.shown
     clause = spec.clauses.get(finding.name)
     title = "violated" if clause is not None else "Xen did not survive"
     yield f"{paint(title, 'red')} {paint(finding.name, 'bold')}"
@@ -98,8 +105,8 @@ def told(
         yield _line("allowed", seen.allowed, paint)
         if seen.concerns:
             yield _line("also", "concerns " + ", ".join(seen.concerns), paint)
-        for text in seen.state[:6]:
-            yield _line("state", text, paint)
+        for fact in seen.state[:6]:
+            yield _line("state", str(fact), paint)
     if finding.trouble:
         yield _line("ended", finding.trouble, paint)
     if clause is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pvhspec.conform.boots import Boot, boot
 from pvhspec.conform.findings import Finding, found_in, save, told
+from pvhspec.conform.gated import accepted
 from pvhspec.conform.generate import Generated, Plan, Width, generate
 from pvhspec.conform.matrix import Matrix, left_over, matrix_text
 from pvhspec.conform.pool import Pool
@@ -25,11 +26,22 @@ from pvhspec.conform.shrink import Shrunk, shrink
 from pvhspec.ir.ir import Spec, Version
 from pvhspec.names.gates import parse_version
 from pvhspec.programs import Layouts
+from pvhspec.report.gate import Policy
 from pvhspec.report.paint import Paint
 from pvhspec.report.verdict import Selection
 from pvhspec.targets import Program, TargetError, steps
 
-__all__ = ["MODE", "Options", "Session", "plan_of", "programs", "release_of", "run_generated"]
+__all__ = [
+    "MODE",
+    "Options",
+    "Session",
+    "heading",
+    "plan_of",
+    "programs",
+    "release_of",
+    "run_generated",
+    "summary",
+]
 
 MODE = "pvh_dom0"
 _LAG = 4  # plans between one and the last whose outcome it knows of
@@ -50,6 +62,7 @@ class Options:
     seed: int = 0
     programs: int | None = None
     selection: Selection = field(default_factory=Selection)
+    policy: Policy = field(default_factory=Policy)
     out: Path | None = None
     parallel: int | None = None
     calls: int = _CALLS
@@ -88,6 +101,8 @@ class Session:
     started: float = field(default_factory=time.monotonic)
     generated_for: float = 0.0
     interrupted: bool = False
+    version: Version = ()
+    beyond: dict[str, str] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=Matrix)
 
     @property
@@ -104,12 +119,16 @@ def release_of(spec: Spec, image: str) -> tuple[str, str, Version]:
     return first.release, first.text, parse_version(first.release)
 
 
-def run_generated(spec: Spec, options: Options, paint: Paint) -> int:
-    """Generate, run, judge, shrink, and say what came of it; 1 where there is a finding."""
+def run_generated(
+    spec: Spec, options: Options, paint: Paint | None, keep: Callable[[Session], None] | None = None
+) -> int:
+    """Generate, run, judge, shrink, and say what came of it, but not where `paint` is None; 1 where
+    a finding fails. `keep` is given what came of it before anything can go wrong any more."""
     session = Session(options)
     session.release, session.text, version = release_of(spec, options.image)
-    much = f"{options.budget:g} s" if options.programs is None else f"{options.programs} programs"
-    print(f"{session.text}: seed {options.seed}, {much}", flush=True)
+    session.version = version
+    if paint is not None:
+        print(heading(session), flush=True)
     try:
         with Pool(options.parallel) as pool:
             _generate(spec, session, version, pool)
@@ -120,14 +139,35 @@ def run_generated(spec: Spec, options: Options, paint: Paint) -> int:
     except (TargetError, OSError, RuntimeError) as trouble:  # what was found so far is told first
         if session.boots:
             session.interrupted = True
-            print(_summary(spec, session, version, paint), flush=True)
+            _end(spec, session, paint, keep)
         raise trouble
-    print(_summary(spec, session, version, paint))
+    _end(spec, session, paint, keep)
     if session.interrupted:
         return 130
     if not session.calls:
         raise TargetError("nothing was judged: no boot came as far as its program", "")
-    return int(bool(session.findings))
+    return int(any(f.trouble or not accepted(session, f.name) for f in session.findings))
+
+
+def _end(
+    spec: Spec, session: Session, paint: Paint | None, keep: Callable[[Session], None] | None
+) -> None:
+    """Save what was found, and tell it."""
+    for finding in session.findings:
+        if finding.steps:
+            try:
+                finding.saved = save(finding, session, Layouts(spec, finding.plan.width))
+            except OSError as error:
+                where = error.filename or session.options.out or "."
+                print(f"pvhspec: not saved: {where}: {error.strerror}", file=sys.stderr)
+    brief = (
+        session.findings and not session.options.verbose
+    )  # then the rest is not what it is about
+    session.beyond = {} if brief else _beyond(spec, session, session.version)
+    if keep is not None:
+        keep(session)
+    if paint is not None:
+        print(summary(spec, session, paint), flush=True)
 
 
 # ---- generating ----------------------------------------------------------------------------------
@@ -168,7 +208,8 @@ def _generate(spec: Spec, session: Session, version: Version, pool: Pool) -> Non
             failed = 0
             foretold[plan.number] = made
             _take(spec, session, plan, came)
-            if session.findings and time.monotonic() > session.started + 0.6 * options.budget:
+            failing = any(not accepted(session, f.name) for f in session.findings)
+            if failing and time.monotonic() > session.started + 0.6 * options.budget:
                 ended = True
 
 
@@ -204,7 +245,8 @@ def _take(spec: Spec, session: Session, plan: Plan, came: Boot) -> None:
     session.matrix.add(came)
     if came.cut:
         session.lost.append(f"boot {plan.number} was cut short: {came.cut}")
-    new = found_in(plan, came, {f.name for f in session.findings})
+    known = {f.name for f in session.findings}
+    new = found_in(plan, came, known, partial(accepted, session))
     session.findings += new
     more = f", {len(session.findings)} findings" if session.findings else ""
     session.options.say(f"{session.calls:,} hypercalls in {len(session.boots)} boots{more}")
@@ -214,7 +256,8 @@ def _take(spec: Spec, session: Session, plan: Plan, came: Boot) -> None:
 
 
 def _shrink(spec: Spec, session: Session, pool: Pool) -> None:
-    for finding in session.findings[:_SHRINK_MOST]:
+    failing = [f for f in session.findings if f.trouble or not accepted(session, f.name)]
+    for finding in failing[:_SHRINK_MOST]:
         session.options.say(f"shrinking the program that shows {finding.name}")
         plan, timeout = finding.plan, _patience(session) / 2
 
@@ -270,30 +313,27 @@ def _beyond(spec: Spec, session: Session, version: Version) -> dict[str, str]:
     return out_of_reach(spec, left, version, MODE, same, exercised)
 
 
-def _summary(spec: Spec, session: Session, version: Version, paint: Paint) -> str:
+def heading(session: Session) -> str:
+    """What is run, from which seed, and for how long."""
+    options = session.options
+    much = f"{options.budget:g} s" if options.programs is None else f"{options.programs} programs"
+    return f"{session.text}: seed {options.seed}, {much}"
+
+
+def summary(spec: Spec, session: Session, paint: Paint) -> str:
+    """What came of a run, for people."""
     options = session.options
     lines: list[str] = []
     for finding in session.findings:
-        path = None
-        if finding.steps:
-            layouts = Layouts(spec, finding.plan.width)
-            try:
-                path = save(finding, session, layouts)
-            except OSError as error:
-                where = error.filename or options.out or "."
-                print(f"pvhspec: not saved: {where}: {error.strerror}", file=sys.stderr)
-            lines += [*told(finding, session, spec, layouts, paint), ""]
-        else:
-            lines += [*told(finding, session, spec, None, paint), ""]
-        if path is not None:
+        layouts = Layouts(spec, finding.plan.width) if finding.steps else None
+        lines += [*told(finding, session, spec, layouts, paint), ""]
+        if finding.saved is not None:
             lines[-1:] = [f"  {paint('again', 'blue')}     pvhspec conform --xen {options.image} "
-                          f"--replay {path}", ""]  # fmt: skip
+                          f"--replay {finding.saved}", ""]  # fmt: skip
     lines += [paint(f"lost: {text}", "yellow") for text in session.lost]
-    brief = session.findings and not options.verbose  # then the rest is not what it is about
-    beyond = {} if brief else _beyond(spec, session, version)
-    cover = matrix_text(spec, session.matrix, version, MODE, options.selection, beyond, paint,
-                        verbose=options.verbose)  # fmt: skip
-    lines += islice(cover, 1) if brief else cover
+    cover = matrix_text(spec, session.matrix, session.version, MODE, options.selection,
+                        session.beyond, paint, verbose=options.verbose)  # fmt: skip
+    lines += islice(cover, 1) if session.findings and not options.verbose else cover
     seconds = session.generated_for or time.monotonic() - session.started
     count = len(session.findings)
     verdict = f"{count} finding{'s' if count != 1 else ''}" if count else "no violation"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pvhspec.backends.machine.careful import OWN_FRAMES
 from pvhspec.backends.machine.model import Ask
 from pvhspec.programs import Layouts
 from pvhspec.programs.calls import Saved
@@ -11,9 +12,10 @@ from pvhspec.programs.calls import call as call_step
 from pvhspec.targets import steps as st
 from pvhspec.targets.steps import Operand
 
-__all__ = ["FRAMES", "step_of"]
+__all__ = ["FRAMES", "own_area", "step_of"]
 
 FRAMES = 0x8000  # the place in the area of pages that are handed over by their frame numbers
+AREAS = 0x3C000  # the place of what Xen writes of a vCPU's time, with a page behind it
 _MEMORY: dict[str, Operand] = {
     "ordinary": st.Buf(0), "readonly": st.ReadOnly(0), "unreadable": st.Unreadable(),
 }  # fmt: skip
@@ -36,11 +38,29 @@ def step_of(
     for name, value in ask.values.items():
         if name.endswith("_gfn") and value < 32:
             given[name] = st.Area(FRAMES + (value << 12), 12)
+    if op.name.startswith("VCPUOP_register_"):
+        given |= _of_a_vcpu(ask.values)
     given.update(instead or {})
     made = call_step(layout, given, _MEMORY[ask.memory], saved)
     if not ask.cpl:
         return made
     return st.Hypercall(made.nr, made.args, made.buffers, made.saves, "direct", 3)
+
+
+def own_area(vcpu: int) -> int:
+    """The place in the area of a page for the vcpu_info of a vCPU."""
+    return FRAMES + (OWN_FRAMES + vcpu % 2 << 12)
+
+
+def _of_a_vcpu(values: Mapping[str, int]) -> dict[str, Operand]:
+    """Where Xen is to write for a vCPU: places in the area that nothing else has."""
+    found: dict[str, Operand] = {}
+    if OWN_FRAMES <= values.get("mfn", 0) < OWN_FRAMES + 2:
+        found["mfn"] = st.Area(FRAMES + (values["mfn"] << 12), 12)
+    for name in ("address", "p"):
+        if name in values and values[name] < 0x1000:
+            found[name] = st.Area(AREAS + values[name])
+    return found
 
 
 def _raw(ask: Ask) -> st.Hypercall:

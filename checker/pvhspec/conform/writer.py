@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pvhspec.backends.machine.draw import Drawer, offered
 from pvhspec.backends.machine.model import Ask, Foretold, Model
-from pvhspec.conform.render import step_of
+from pvhspec.conform.render import own_area, step_of
 from pvhspec.ir.ir import Operation, Spec, Version
 from pvhspec.programs import Layouts
 from pvhspec.programs.shared import Words, fill_page, map_shared_info
@@ -102,6 +102,9 @@ class Writer:
             step = st.Hypercall(step.nr, step.args, step.buffers, step.saves, "page")
         self.steps.append(step)
         self.calls += 1
+        if ask.op.name == "VCPUOP_register_vcpu_info" and not told.code:
+            at = own_area(ask.values["vcpuid"]) + ask.values["offset"]
+            self.steps.append(st.UseVcpuInfo(ask.values["vcpuid"], st.Area(at)))
         self.follow_layout()
 
     def _step(self, ask: Ask, told: Foretold) -> st.Hypercall:
