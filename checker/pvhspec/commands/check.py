@@ -90,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
         subject = Subject.of(report, gate.policy)
         gate.require(report.path, [report])
         if paint is not None:
-            print("\n" * bool(gate.items) + _text(gate, subject, args.verbose, paint))
+            text = _text(gate, subject, args.verbose, paint)
+            print("\n" * bool(gate.items) + text, flush=True)
         gate.items.append(subject)
     if paint is not None:
         for part in _ends(gate, paint):

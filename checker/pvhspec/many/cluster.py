@@ -17,7 +17,7 @@ import logging
 import pickle
 import warnings
 from argparse import Namespace
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -49,6 +49,7 @@ _LOOK = 0.5  # seconds between looks at whether the cluster is there
 _EACH = 2  # pieces of work under way for each thread of the cluster
 _MOST_SHIPPED = 256 << 20  # bytes, compressed; longer ones are judged here
 _ZSTD_LEVEL = 1
+_TAKEN_BACK = 3  # times a cluster may drop a piece of work
 _ASKED_FOR = 5.0  # seconds for what every worker is
 
 
@@ -67,7 +68,7 @@ def judged_there(
     is to come from a cluster that does not answer; `there` is what judges on a worker, and `here`
     judges what cannot be sent."""
     _need_distributed()
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told by us
+    _hush()
     with _Cluster(address, limit) as cluster:
         packed = pickle.dumps(spec, pickle.HIGHEST_PROTOCOL)
         of_spec = (sha256(packed).digest(), packed)
@@ -87,6 +88,15 @@ def _need_distributed() -> None:
 
         what = f"{NO_DISTRIBUTED} --cluster needs dask.distributed"
         raise MissingTool(what, "pip install 'pvhspec[cluster]'")
+
+
+def _hush() -> None:
+    """What distributed logs is for those who run it; what matters here is told by us."""
+    import distributed  # noqa: F401 (it makes its loggers, and gives each a level)
+
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class _Unsent(Exception):
@@ -128,6 +138,7 @@ class _Round:
         self._todo, self._again = deque(order), deque[int]()
         self._under_way: dict[Future, int] = {}
         self._last: set[int] = set()
+        self._taken_back = Counter[int]()
         self._found: dict[int, Result] = {}
 
     def results(self) -> Generator[Result, None, None]:
@@ -147,23 +158,30 @@ class _Round:
 
     def _send(self) -> None:
         while self._todo and len(self._under_way) < self._cluster.room:
-            self._begin(self._todo.popleft())
+            if not self._begin(self._todo[0]):
+                return
+            self._todo.popleft()
         if self._again and not self._todo and not self._under_way:
-            which = self._again.popleft()
-            self._last.add(which)
-            self._begin(which)
+            self._last.add(self._again[0])
+            if self._begin(self._again[0]):
+                self._again.popleft()
 
-    def _begin(self, which: int) -> None:
+    def _begin(self, which: int) -> bool:
+        """Send a piece of work, or judge here what is not sent. False: the cluster is not there."""
         try:
-            self._under_way[self._cluster.submit(self._work(which))] = which
-            return
+            work = self._work(which)
         except _Unsent:
-            pass
-        try:
-            result: Result = self._here(self._paths[which], None)
-        except Exception as error:
-            result = error
-        self._keep(which, result)
+            try:
+                result: Result = self._here(self._paths[which], None)
+            except Exception as error:
+                result = error
+            self._keep(which, result)
+            return True
+        future = self._cluster.submit(work)
+        if future is None:
+            return False
+        self._under_way[future] = which
+        return True
 
     def _keep(self, which: int, result: Result) -> None:
         self._found[which] = result
@@ -179,12 +197,19 @@ class _Round:
                     raise PvhError(answer)
                 self._keep(which, answer)
                 return
-            error = future.exception(timeout=limit) if future.status == "error" else None
+            if future.status == "error":
+                error = future.exception(timeout=limit)
+        except PvhError:
+            raise
         except TimeoutError:  # it was lost just now, and is done again
             self._under_way[future] = which
             return
-        except asyncio.CancelledError:
+        except (Exception, asyncio.CancelledError):  # of the way to the cluster, not of the work
             pass
+        if error is None and self._taken_back[which] < _TAKEN_BACK:
+            self._taken_back[which] += 1  # by the cluster, whatever the trace was
+            self._todo.appendleft(which)
+            return
         if which not in self._last:
             self._again.append(which)
             return
@@ -275,9 +300,12 @@ class _Cluster:
         """How many pieces of work may be under way."""
         return _EACH * max(1, sum(self._threads.values()))
 
-    def submit(self, work: bytes) -> Future:
-        """Have something done."""
-        return self._client.submit(entry.entry, work, pure=False)
+    def submit(self, work: bytes) -> Future | None:
+        """Have something done; None where there is nobody to tell."""
+        try:
+            return self._client.submit(entry.entry, work, pure=False)
+        except Exception:  # `ended` finds out whether it comes back
+            return None
 
     def look_over(self, work: bytes) -> None:
         """Ask every worker whether it can do the work; one that has other things to do is asked
@@ -310,7 +338,7 @@ class _Cluster:
             sleep(seconds)
             return
         which = "ALL_COMPLETED" if all_of_them else "FIRST_COMPLETED"
-        with suppress(asyncio.TimeoutError, TimeoutError, asyncio.CancelledError):
+        with suppress(Exception, asyncio.CancelledError):  # what it is shows by each of them
             wait(futures, timeout=seconds, return_when=which)
 
     def _workers(self) -> bool:
