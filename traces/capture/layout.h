@@ -11,6 +11,8 @@
 #define AP_STACK 0x4000
 #define TRAMPOLINE 0x8000 /* where a vCPU that is woken by SIPI begins, in real mode */
 
+#define VEC_NMI 2
+
 #define VEC_USER_EXIT 0x81 /* int $0x81 from user mode: the user-mode call is over */
 
 #define VEC_WAKE 0x82 /* from one vCPU to the other: there is something to do */

@@ -69,6 +69,7 @@ struct cpu {
     u8 *log;
     u32 used;
     u16 vcpu;
+    volatile u16 nmis; /* taken, and not told yet */
 };
 extern struct cpu cpus[2];
 static inline struct cpu *this_cpu(void)

@@ -110,6 +110,14 @@ static void meet(u32 me)
 }
 
 static void do_hypercall(void *registers)
+/* Non-maskable interrupts that have come since they were last told of. */
+static void tell_nmis(struct cpu *cpu)
+{
+    u32 vector = VEC_NMI;
+    for (; cpu->nmis; cpu->nmis--)
+        out_record(REC_UPCALL, 0, &vector, sizeof(vector));
+}
+
 {
     hypercall(registers);
 }
@@ -165,6 +173,8 @@ static void step_hypercall(const u8 *body)
         head.arg[i] = registers.arg[i];
 
     /* Said before the call is made, so that a call that does not return is still named. */
+    tell_nmis(cpu);
+
     length = sizeof(head) - 8 * (6 - call->args);
     for (u32 i = 0; i < call->buffers; i++)
         length += 12 + buffers[i]->total;
@@ -216,6 +226,8 @@ static void step_hypercall(const u8 *body)
             out_bytes(scratch + buffers[i]->start, buffers[i]->total);
 
     for (u32 i = 0; i < call->saves; i++) {
+    tell_nmis(cpu);
+
         u64 value = 0;
         if (fault || ((long)registers.ret < 0 && !saves[i].always))
             continue;

@@ -25,7 +25,7 @@ from pvhspec.targets.capture import Capture, chunks, finish
 from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
-from pvhspec.targets.steps import Program, Race
+from pvhspec.targets.steps import Program, Race, Sipi
 
 __all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
 
@@ -137,7 +137,8 @@ def capture_xen(
             "domains": True,
         },
         "given": (_beside_dom0(vcpus) if domu else lone_dom0(vcpus, text))
-        | _probe_alone(int(domu), decoder),
+        | _probe_alone(int(domu), decoder)
+        | _of_vcpus(int(domu), program, text),
     }
     return Capture(header, events, text, time.monotonic() - start)
 
@@ -244,6 +245,15 @@ def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
 
 def _beside_dom0(vcpus: int) -> dict[str, Any]:
     """What is true from the start of the one domU that the toolstack made, dom0 asleep."""
+def _of_vcpus(domain: int, program: Program, console: str) -> dict[str, Any]:
+    """How the probe's vCPUs are started and its memory is translated."""
+    sipi = any(isinstance(step, Sipi) for step in program.steps)
+    return {
+        "apic_starts": {str(domain): sipi},
+        "hardware_paging": {str(domain): "Hardware Assisted Paging (HAP) detected" in console},
+    }
+
+
     exists = {"*": False, "0,0": True} | {f"1,{vcpu}": True for vcpu in range(vcpus)}
     return {
         "domain_exists": {"*": False, "0": True, "1": True},

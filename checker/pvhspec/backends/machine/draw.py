@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from pvhspec.backends.interpreter.path import Path
+from pvhspec.backends.machine.careful import careful
 from pvhspec.backends.machine.model import Ask, Foretold, Memory, Model
 from pvhspec.backends.machine.pools import Pools
 from pvhspec.ir.ir import OWN_RANK, Operation, Spec, Version
+from pvhspec.types.types import BitsType
 
 __all__ = ["Drawer", "chapter", "offered"]
 
@@ -110,6 +112,7 @@ class Drawer:
         values: dict[str, int] = {}
         ask = Ask(op, values)
         path = Path(self.model.store, self.model.inputs(ask), [])
+        self._numbers(op, values, path)
         for slot in op.slots:
             if not slot.read:
                 continue
@@ -131,7 +134,19 @@ class Drawer:
             self._parameters(op, values)
         elif any(s.read and s.name == "len" for s in op.slots) and self.random.random() < 0.1:
             values[op.pointer or op.params[-1].name] = 0  # a null pointer asks for the length
+        careful(op, values, self.model, self.random)
         return values
+
+    def _numbers(self, op: Operation, values: dict[str, int], path: Path) -> None:
+        """Parameters that are numbers: neither the command nor what points to something."""
+        sources = self.pools.of_operation(op)
+        plain = op.params[1:-1] if op.command is not None else op.params
+        for param in plain if op.modelled and op.number is not None else ():
+            kind = param.type
+            if isinstance(kind, BitsType) and (op.command is not None or op.struct is None):
+                values[param.name] = self.pools.draw(
+                    param.name, kind.name, kind.width, kind.below, sources, path, self.random
+                )
 
     def _tame(self, index: int, value: int) -> int:
         """A value of a parameter that does not end the guest."""
