@@ -122,7 +122,8 @@ import json, os, sys
 pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
 _, status, used = os.wait4(pid, 0)
 print()
-print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss]))
+seconds = used.ru_utime + used.ru_stime
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]))
 """
 
 
@@ -139,67 +140,6 @@ def _ran(words: list[str], events: int | None = None) -> Measured:
         return Measured(events, seconds, memory, status == 1)
     found = json.loads(said[-1])
     return Measured(found["events"], found["seconds"], memory, found["wrong"] > 0)
-
-
-def rows(self) -> Path:
-    """As rows of 64 bytes."""
-    file = self.jsonl.with_suffix(".rows")
-    if not file.exists():
-        with file.open("wb") as stream:
-            row = np.zeros((self.events, _FIELDS), np.uint64)
-            row[:, :2] = in_memory(str(self.jsonl))
-            stream.write(row.tobytes())
-    return file
-
-
-def broken(folder: Path) -> Traces:
-    """A short trace with what no checker may let pass: a closed channel is closed, and sent on."""
-    traces = Traces(folder, 2003)
-    last = Block(
-        2000,
-        np.array([_CLOSE, _CLOSE, _SEND], np.uint8),
-        np.array([1, 1, 1], np.uint32),
-        np.zeros(3, np.bool_),
-    )
-    with traces.jsonl.open("wb") as stream:
-        stream.write(dump_header(header()))
-        for block in (*blocks(2000), last):
-            stream.write(lines(block))
-    return traces
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A checker, what it is given, what its time covers, how many events it gets at most, and how
-    it is run."""
-
-    name: str
-    given: str
-    timed: str
-    most: int
-    run: Callable[[Traces], Measured]
-
-
-# ---- running -----------------------------------------------------------------------------------
-
-
-def _ran(words: list[str], events: int | None = None) -> Measured:
-    """A process. It says what it measured itself, or all of it is what is measured (`events`)."""
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        told = out.read().decode(errors="replace")
-    if events is not None:
-        if process.returncode not in (0, 1):
-            raise Skipped(told.splitlines()[0] if told else f"status {process.returncode}")
-        seconds = used.ru_utime + used.ru_stime
-        return Measured(events, seconds, used.ru_maxrss, process.returncode == 1)
-    if process.returncode:
-        raise Skipped(told.splitlines()[-1] if told else f"status {process.returncode}")
-    found = json.loads(told)
-    return Measured(found["events"], found["seconds"], used.ru_maxrss, found["wrong"] > 0)
 
 
 def rows(peers: str | None, spec: Path | None, folder: Path) -> list[Row]:
