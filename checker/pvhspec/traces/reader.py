@@ -56,7 +56,7 @@ class JsonLinesReader:
         finally:
             self.close()
         if self.truncated:
-            yield Event("end", position, {"reason": "cut", "text": _CUT})
+            yield self.cut_end(position)
         if self._errors:
             raise PvhError(*self._errors)
 
@@ -67,6 +67,11 @@ class JsonLinesReader:
     def portion(self) -> float | None:
         """How much has been read, from 0 to 1, None where that is not known."""
         return portion_of(self._stream)
+
+    @staticmethod
+    def cut_end(position: int) -> Event:
+        """What stands for the rest of a trace that is cut."""
+        return Event("end", position, {"reason": "cut", "text": _CUT})
 
     def close(self) -> None:
         """Close the file; events that were not read are not read any more."""

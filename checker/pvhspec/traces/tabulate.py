@@ -36,7 +36,7 @@ __all__ = ["HEAP", "ITEMS", "LISTS", "ROWS", "TEXTS", "WORDS", "Block", "batches
 
 ROWS = 1 << 16  #: events in a block
 HEAP = 8 << 20  #: bytes of text or memory in a column of a block; a line has at most half of it
-ITEMS = 4 * ROWS  #: items in a column of lists
+ITEMS = 8 * ROWS  #: items in a column of lists
 
 _Put: TypeAlias = Callable[["Block", int, Any], None]
 
