@@ -88,8 +88,11 @@ def _played(seed: int, ports: int, hidden: float) -> tuple[Any, Any, Any]:
     command, port = [], []
     for n in range(_EVENTS):
         chance = chances[n]
-        if len(used) >= _EVENTS - n:
+        left = _EVENTS - n
+        if len(used) >= left:
             chance = 1.0  # only time enough to close them all
+        elif len(used) == left - 1:
+            chance = 0.5  # and none to open another
         elif not used:
             chance = 0.0
         if chance < 0.2 and free:
