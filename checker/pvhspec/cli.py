@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "conform": ("conform", "boot a hypervisor, drive it, judge what comes back"),
         "capture": ("capture", "record a trace of a hypervisor under QEMU"),
         "merge": ("merge", "join two captures of one run"),
+        "convert": ("convert", "write a trace in another format"),
         "coverage": ("coverage", "which clauses a set of traces has shown"),
         "versions": ("versions", "which releases and modes allow a trace"),
         "profile": ("profile", "how often a guest crosses into the hypervisor, and for what"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pvhspec.diagnostics import PvhError
 from pvhspec.traces import Event, Place, Trace, open_trace
-from pvhspec.traces.column_files import ColumnReader, need_pyarrow
+from pvhspec.traces.column_files import ColumnReader, need_pyarrow, within
 from pvhspec.traces.reader import JsonLinesReader
 
 if TYPE_CHECKING:
@@ -40,9 +40,19 @@ class ColumnSource:
         """Whether the trace was found to be cut."""
         return self.trace.truncated
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The events in batches. Raises PvhError for what is wrong, after what can be read."""
+    def batches(self, events: range | None = None) -> Iterator[pa.RecordBatch]:
+        """The events in batches, or of `events` those whose number is among them. Raises PvhError
+        for what is wrong, after what can be read."""
         need_pyarrow(self.path)
+        trace: Any = self.trace
+        if isinstance(trace, ColumnReader):
+            return trace.batches(events=events)
+        found = self._found()
+        if events is None:
+            return found
+        return (part for batch in found if len(part := within(batch, events)))
+
+    def _found(self) -> Iterator[pa.RecordBatch]:
         trace: Any = self.trace
         if self.engine == "compiled":
             from pvhspec.scan.lines import ColumnLinesReader
@@ -50,7 +60,7 @@ class ColumnSource:
             lines = self.trace = ColumnLinesReader.of(trace)
             self._place = lines.place_of
             return lines.batches()
-        return trace.batches() if isinstance(trace, ColumnReader) else self._of_events()
+        return self._of_events()
 
     def place(self, row: int) -> Place:
         """Where a row of the batch that was given last stands in what is read."""

@@ -11,7 +11,7 @@ import json
 import mmap
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from io import FileIO
+from io import BytesIO, FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NoReturn
 
 from pvhspec.diagnostics import Diagnostic, PvhError
@@ -25,7 +25,7 @@ from pvhspec.traces.schema import SCHEMA, Bytes, Choice, Flag, Int, Text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ArrowReader", "ColumnReader", "ParquetReader", "need_pyarrow"]
+__all__ = ["ArrowReader", "ColumnReader", "ParquetReader", "need_pyarrow", "within"]
 
 _ROWS = 1 << 16  # of a batch that is given
 
@@ -95,8 +95,9 @@ class ColumnReader:
                     if len(good):
                         position = good.column("seq")[-1].as_py() + 1
                         if events is not None:
-                            good = _within(good, events)
-                        yield good
+                            good = within(good, events)
+                        if len(good):
+                            yield good
                         self._forget(batch)
         except self._failures as error:
             self._damaged(error)
@@ -117,7 +118,7 @@ class ColumnReader:
 
     # ---- what a format has ----------------------------------------------------------------------
 
-    def _open(self, data: mmap.mmap) -> None:
+    def _open(self, data: mmap.mmap | memoryview) -> None:
         raise NotImplementedError
 
     def _metadata(self) -> dict[bytes, bytes]:
@@ -149,9 +150,11 @@ class ColumnReader:
             yield part
         self._part = self._count()
 
-    def _mapped(self) -> mmap.mmap:
+    def _mapped(self) -> mmap.mmap | memoryview:
         raw: Any = self._stream
         raw = getattr(raw, "raw", raw)
+        if isinstance(raw, BytesIO):
+            return raw.getbuffer()
         try:
             if not isinstance(raw, FileIO):
                 raise OSError("it is compressed")
@@ -193,7 +196,7 @@ class ArrowReader(ColumnReader):
 
     format = "Arrow"
 
-    def _open(self, data: mmap.mmap) -> None:
+    def _open(self, data: mmap.mmap | memoryview) -> None:
         import pyarrow as pa
 
         self._buffer = pa.py_buffer(data)
@@ -228,7 +231,7 @@ class ArrowReader(ColumnReader):
             if held is not None and start <= held.address < start + size
         ]
         end = max(ends, default=0) // mmap.PAGESIZE * mmap.PAGESIZE
-        if end - self._forgotten >= 1 << 24:
+        if end - self._forgotten >= 1 << 24 and isinstance(self._map, mmap.mmap):
             self._map.madvise(mmap.MADV_DONTNEED, self._forgotten, end - self._forgotten)
             self._forgotten = end
 
@@ -238,7 +241,7 @@ class ParquetReader(ColumnReader):
 
     format = "Parquet"
 
-    def _open(self, data: mmap.mmap) -> None:
+    def _open(self, data: mmap.mmap | memoryview) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -305,7 +308,8 @@ class ParquetReader(ColumnReader):
 _SCALARS = (Int, Flag, Text, Choice, Bytes)
 
 
-def _within(batch: pa.RecordBatch, events: range) -> pa.RecordBatch:
+def within(batch: pa.RecordBatch, events: range) -> pa.RecordBatch:
+    """The rows of a batch whose number is among these."""
     import numpy as np
 
     seq = batch.column("seq").to_numpy()

@@ -49,6 +49,8 @@ class BadBatch(Exception):
 
 def events_of(batch: pa.RecordBatch) -> Iterator[Event]:
     """The events of a batch that `checked` has let through."""
+    if not len(batch):
+        return
     columns = _Columns(batch)
     codes, seqs = columns.lists("kind"), columns.lists("seq")
     assert codes is not None

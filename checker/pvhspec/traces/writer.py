@@ -98,6 +98,13 @@ class TraceWriter:
             self._abandon()
             raise self._failed(error) from None
 
+    def discard(self) -> None:
+        """Leave no file behind."""
+        self._abandon()
+        if self._part is not None:
+            with suppress(OSError):
+                self._part.unlink()
+
     def _write(self, line: bytes) -> None:
         self._stream.write(line)
 
