@@ -139,6 +139,13 @@ static void pause_for(u32 rounds)
         __asm__ volatile("pause" : : : "memory");
 }
 
+void cpu_apic(u32 offset, u32 value)
+{
+    struct PACKED { u32 offset, value; } written = {offset & 0xff0, value};
+    apic(written.offset) = value;
+    out_record(REC_APIC, 0, &written, sizeof(written));
+}
+
 void cpu_send_sipi(void)
 {
     static const u32 commands[] = {

@@ -26,6 +26,7 @@ typedef unsigned long word; /* 32 or 64 bits: the probe's width */
 enum record {
     REC_HELLO = 1, REC_ENTRY, REC_MEM, REC_CPUID, REC_MSR, REC_CALL, REC_RETURN, REC_SHARED,
     REC_STORE, REC_UPCALL, REC_WINDOW, REC_CRASH, REC_END, REC_NOTE, REC_FAULT, REC_ORDER,
+    REC_FIFO, REC_APIC,
 };
 
 /* Labels of REC_MEM. =PY */
@@ -88,6 +89,7 @@ extern int on_amd;
 extern u32 xen_leaves; /* the first of Xen's CPUID leaves, or 0 */
 void cpu_start(void);
 void cpu_start_other(void); /* the same for the other vCPU, which takes no interrupts */
+void cpu_apic(u32 offset, u32 value); /* write a register of the local APIC, and report it */
 void cpu_send_sipi(void);   /* INIT-SIPI-SIPI to all others */
 void cpu_wake_others(void);
 void cpu_sleep_until(const volatile u32 *number, u32 value); /* woken for each change of it */
@@ -117,6 +119,8 @@ void shared_use_vcpu(u32 vcpu, word address);
 void shared_snapshot(u32 vcpus, u32 width);
 void shared_store(u32 what, u32 index, u32 op, u64 value);
 void shared_upcall_taken(void);
+void shared_use_fifo(u32 block, u32 number, word address); /* a control block, or a page of words */
+void shared_fifo(u32 vcpus);
 
 /* boot.c: what the hypervisor handed over; returns the program or NULL */
 const u8 *boot_record(void);

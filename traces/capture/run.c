@@ -9,7 +9,8 @@ static word hypercall_page;
 enum step_type {
     STEP_HYPERCALL = 1, STEP_CPUID, STEP_READ_MSR, STEP_WRITE_MSR, STEP_READ, STEP_WRITE,
     STEP_USE_PAGE, STEP_USE_SHARED, STEP_USE_VCPU, STEP_SHARED, STEP_STORE, STEP_WINDOW,
-    STEP_NOTE, STEP_HANG, STEP_SIPI, STEP_AWAIT_VCPU, STEP_RACE,
+    STEP_NOTE, STEP_HANG, STEP_SIPI, STEP_AWAIT_VCPU, STEP_RACE, STEP_USE_FIFO,
+    STEP_FIFO, STEP_APIC,
 };
 
 enum operand_kind { OP_NUMBER, OP_SLOT, OP_SCRATCH, OP_ALIAS, OP_HOLE, OP_START_INFO, OP_AP_ENTRY };
@@ -355,6 +356,9 @@ static void do_step(const struct step *step)
     case STEP_USE_SHARED: shared_use(value_of(operand), after[0]); break;
     case STEP_USE_VCPU: shared_use_vcpu(after[0], value_of(operand)); break;
     case STEP_SHARED: shared_snapshot(number[0], number[1]); break;
+    case STEP_USE_FIFO: shared_use_fifo(after[0], after[1], value_of(operand)); break;
+    case STEP_FIFO: shared_fifo(number[0]); break;
+    case STEP_APIC: cpu_apic(number[0], number[1]); break;
     case STEP_STORE: shared_store(after[0], after[1], after[2], value_of(operand)); break;
     case STEP_WINDOW: step_window(number[0], number[1], number[2]); break;
     case STEP_NOTE: out_remark(REMARK_STEP); break;

@@ -49,7 +49,37 @@ struct PACKED shared_word {
     u32 zero;
     u64 value;
 };
-enum { PENDING, MASK, SELECTOR, UPCALL_PENDING, UPCALL_MASK };
+enum { PENDING, MASK, SELECTOR, UPCALL_PENDING, UPCALL_MASK, FIFO_WORD, FIFO_READY, FIFO_HEAD,
+       FIFO_PORTS };
+
+/* FIFO: event words, 1024 to a page, and a control block for each vCPU. */
+#define PAGES 4
+#define PRIORITIES 16
+struct control_block {
+    u32 ready, reserved, head[PRIORITIES];
+};
+static volatile u32 *event_words[PAGES];
+static volatile struct control_block *blocks[VCPUS];
+
+void shared_use_fifo(u32 block, u32 number, word address)
+{
+    if (block && number < VCPUS)
+        blocks[number] = (void *)address;
+    if (!block && number < PAGES)
+        event_words[number] = (void *)address;
+}
+
+/* FIFO_HEAD counts 16 to a vCPU. */
+static volatile u32 *fifo_word(u32 what, u32 index)
+{
+    u32 vcpu = what == FIFO_HEAD ? index / PRIORITIES : index;
+    if (what == FIFO_WORD)
+        return index < 1024 * PAGES && event_words[index / 1024]
+                   ? event_words[index / 1024] + index % 1024 : NULL;
+    if (vcpu >= VCPUS || !blocks[vcpu])
+        return NULL;
+    return what == FIFO_READY ? &blocks[vcpu]->ready : &blocks[vcpu]->head[index % PRIORITIES];
+}
 
 void shared_snapshot(u32 vcpus, u32 width)
 {
@@ -72,6 +102,28 @@ void shared_snapshot(u32 vcpus, u32 width)
         list[count++] = (struct shared_word){SELECTOR, 0, i, 0, word_at(info + width / 8, width)};
     }
     out_record(REC_SHARED, width, list, count * sizeof(list[0]));
+}
+
+void shared_fifo(u32 vcpus)
+{
+    static struct shared_word list[1024 * PAGES + VCPUS * (1 + PRIORITIES) + 1];
+    u32 count = 0, ports = 0;
+    for (; ports < 1024 * PAGES && fifo_word(FIFO_WORD, ports); ports++) {
+        u32 value = *fifo_word(FIFO_WORD, ports);
+        if (value)
+            list[count++] = (struct shared_word){FIFO_WORD, 0, ports, 0, value};
+    }
+    for (u32 i = 0; i < vcpus && i < VCPUS; i++) {
+        if (!blocks[i])
+            continue;
+        list[count++] = (struct shared_word){FIFO_READY, 0, i, 0, blocks[i]->ready};
+        for (u32 j = 0; j < PRIORITIES; j++)
+            if (blocks[i]->head[j])
+                list[count++] = (struct shared_word){
+                    FIFO_HEAD, 0, PRIORITIES * i + j, 0, blocks[i]->head[j]};
+    }
+    list[count++] = (struct shared_word){FIFO_PORTS, 0, 0, 0, ports};
+    out_record(REC_FIFO, 0, list, count * sizeof(list[0]));
 }
 
 enum { OR, AND, SET };
@@ -119,9 +171,11 @@ static u8 change_byte(u8 *at, u32 op, u8 value)
 void shared_store(u32 what, u32 index, u32 op, u64 value)
 {
     struct shared_word done = {what, 0, index, 0, 0};
-    if (what <= MASK ? !shared || index >= layout : !vcpu_info(index))
+    if (what >= FIFO_WORD ? !fifo_word(what, index) :what <= MASK ? !shared || index >= layout : !vcpu_info(index))
         return out_remark(REMARK_NO_SHARED);
-    if (what <= MASK)
+    if (what >= FIFO_WORD)
+        done.value = change((void *)fifo_word(what, index), 32, op, value);
+    else if (what <= MASK)
         done.value = change(words(what, layout) + index * (layout / 8), layout, op, value);
     else if (what == SELECTOR)
         done.value = change(vcpu_info(index) + layout / 8, layout, op, value);

@@ -19,6 +19,7 @@ from pvhspec.types.types import BitsType
 
 __all__ = ["Binder", "Map", "header_mode", "header_version"]
 
+_LINK = (1 << 17) - 1  # bits of an event word that are its link
 _MASK64 = (1 << 64) - 1
 _EFAULT = 14
 _MOST_STRUCTURES = 4096  #: in one hypercall; of more nothing is said
@@ -30,6 +31,9 @@ _STORED = {
     "evtchn_mask": "MASK_WORD",
     "evtchn_pending_sel": "SELECTOR_WORD",
     "evtchn_upcall_pending": "UPCALL_FLAG",
+    "fifo_word": "FIFO_WORD",
+    "fifo_ready": "FIFO_READY",
+    "fifo_head": "FIFO_HEAD",
 }
 
 
@@ -91,6 +95,7 @@ class Binder:
         self._special: dict[str, Callable[[Event, dict[str, Any]], None]] = {
             "shared_info": self._shared_info,
             "store": self._store,
+            "fifo_words": self._fifo_words,
             "hypercall": self._hypercall,
             "image": self._image,
         }
@@ -224,6 +229,26 @@ class Binder:
             _bits(selector, (vcpu,), 0, 64, info.get("sel"))
         fields["upcall_pending"], fields["selector"] = upcall, selector
 
+    def _fifo_words(self, event: Event, fields: dict[str, Any]) -> None:
+        bits = {"pending": 31, "masked": 30, "in_queue": 29, "busy": 28}
+        maps: dict[str, Map] = {name: Map(False) for name in bits}
+        link = fields["link"] = Map(0)
+        for port, word in (event.get("words") or {}).items():
+            for name, bit in bits.items():
+                if word >> bit & 1:
+                    maps[name][(port,)] = True
+            if word & _LINK:
+                link[(port,)] = word & _LINK
+        blocks, ready, heads = Map(False), Map(False), Map(0)
+        for vcpu, block in (event.get("blocks") or {}).items():
+            if block is None or block.get("ready") is None:
+                continue
+            blocks[(vcpu,)] = True
+            _bits(ready, (vcpu,), 0, 16, block["ready"])
+            for queue, port in (block.get("heads") or {}).items():
+                heads[(vcpu, queue)] = port
+        fields |= {**maps, "blocks": blocks, "ready_bits": ready, "heads": heads}
+
     def _store(self, event: Event, fields: dict[str, Any]) -> None:
         width = event.get("width") or 64
         fields["in_64"] = width == 64
@@ -231,7 +256,12 @@ class Binder:
         what = event.get("what")
         fields["what"] = words.get(_STORED.get(what, ""), 0)
         index, value = event.get("index"), event.get("value")
-        if what in ("evtchn_pending", "evtchn_mask") and index is not None:
+        fields["word"] = value
+        if what == "fifo_word":
+            fields["first"] = index
+        elif what == "fifo_head" and index is not None:
+            fields["vcpu"], fields["first"] = divmod(index, 16)
+        elif what in ("evtchn_pending", "evtchn_mask") and index is not None:
             fields["first"], fields["last"] = index * width, index * width + width - 1
             fields["bits"] = bits = Map()
             _bits(bits, (), index * width, width, value)

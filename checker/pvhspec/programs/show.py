@@ -71,6 +71,12 @@ def show_step(step: Step, layouts: Layouts) -> str:
             return f"use shared_info {show_operand(address)}{_width(width)}"
         case st.UseVcpuInfo(vcpu, address):
             return f"use vcpu_info {vcpu}, {show_operand(address)}"
+        case st.UseFifo(kind, number, address):
+            return f"use fifo_{kind} {number}, {show_operand(address)}"
+        case st.Fifo(vcpus):
+            return "fifo" + (f" vcpus {vcpus}" if vcpus != 1 else "")
+        case st.Apic(register, written):
+            return f"apic {register:#x} = {written:#x}"
         case st.Shared(vcpus, width):
             return "snapshot" + (f" vcpus {vcpus}" if vcpus != 1 else "") + _width(width)
         case st.Store(what, index, op, value):

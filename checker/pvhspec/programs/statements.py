@@ -17,12 +17,13 @@ from pvhspec.targets.wire import SHARED_WHAT
 
 __all__ = ["racing", "steps"]
 
-_SHARED = SHARED_WHAT[:4]
+_SHARED = (*SHARED_WHAT[:4], *SHARED_WHAT[5:8])
+_USED = "hypercall_page, shared_info, vcpu_info, fifo_page or fifo_block"
 _OPS: dict[str, Literal["or", "and", "set"]] = {"|=": "or", "&=": "and", "=": "set"}
 _WORDS = (
     "cpuid", "rdmsr", "wrmsr", "read", "write", "use", "map", "fill", "snapshot", "store", "set",
     "clear", "window", "note", "hang", "hypercall", "let", "for", "on", "define", "do", "watch",
-    "also", "needs", "start", "send", "await", "race",
+    "also", "needs", "start", "send", "await", "race", "fifo", "apic",
 )  # fmt: skip
 
 
@@ -78,6 +79,12 @@ def _plain(at: Cursor, names: Names, layouts: Layouts, words: Words) -> list[Ste
         case "snapshot":
             vcpus = _u32(at, names) if at.accept("vcpus") else 1
             return [st.Shared(vcpus, _width(at, names))]
+        case "fifo":
+            return [st.Fifo(_u32(at, names) if at.accept("vcpus") else 1)]
+        case "apic":
+            register = _u32(at, names)
+            at.expect("=")
+            return [st.Apic(register, _u32(at, names))]
         case "store":
             return [_store(at, names)]
         case "window":
@@ -151,7 +158,7 @@ def _read(at: Cursor, names: Names) -> Step:
 
 
 def _use(at: Cursor, names: Names, words: Words) -> Step:
-    what = at.of_kind("name", "hypercall_page, shared_info or vcpu_info")
+    what = at.of_kind("name", _USED)
     match what.text:
         case "hypercall_page":
             return st.UseHypercallPage(operand(at, names))
@@ -164,7 +171,12 @@ def _use(at: Cursor, names: Names, words: Words) -> Step:
             vcpu = _u32(at, names)
             at.expect(",")
             return st.UseVcpuInfo(vcpu, operand(at, names))
-    raise Bad(BAD_STEP, what.place, "hypercall_page, shared_info or vcpu_info expected")
+        case "fifo_page" | "fifo_block":
+            index = _u32(at, names)
+            at.expect(",")
+            kind: Literal["page", "block"] = "page" if what.text == "fifo_page" else "block"
+            return st.UseFifo(kind, index, operand(at, names))
+    raise Bad(BAD_STEP, what.place, f"{_USED} expected")
 
 
 def _store(at: Cursor, names: Names) -> Step:

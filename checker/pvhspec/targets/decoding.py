@@ -248,6 +248,26 @@ class Decoder:
         return {"kind": "shared_info", "width": flags, "pending": pending, "mask": mask,
                 "vcpus": vcpus, "all": True}  # fmt: skip
 
+    def fifo(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
+        words: dict[str, str] = {}
+        blocks: dict[str, dict[str, Any]] = {}
+        ports = 0
+        for what, index, value in wire.SHARED_WORD.iter_unpack(payload):
+            match wire.SHARED_WHAT[what]:
+                case "fifo_word":
+                    words[str(index)] = hex(value)
+                case "fifo_ready":
+                    blocks[str(index)] = {"ready": hex(value), "heads": {}}
+                case "fifo_head":
+                    blocks[str(index // 16)]["heads"][str(index % 16)] = value
+                case _:
+                    ports = value
+        return {"kind": "fifo_words", "ports": ports, "words": words, "blocks": blocks}
+
+    def apic(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
+        register, value = wire.APIC.unpack(payload)
+        return {"kind": "apic", "register": hex(register), "value": hex(value)}
+
     def store(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         what, index, value = wire.SHARED_WORD.unpack(payload)
         return {"kind": "store", "what": wire.SHARED_WHAT[what], "width": flags, "index": index,
@@ -292,6 +312,8 @@ _HANDLERS: dict[int, _Handler] = {
     Record.NOTE: Decoder.note,
     Record.FAULT: Decoder.fault,
     Record.ORDER: Decoder.order,
+    Record.FIFO: Decoder.fifo,
+    Record.APIC: Decoder.apic,
 }
 
 

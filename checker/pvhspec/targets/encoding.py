@@ -194,6 +194,14 @@ def _step(step: Step) -> bytes:
             return _framed(StepType.USE_VCPU, _operand(address) + _numbers(vcpu))
         case st.Shared(vcpus, width):
             return _framed(StepType.SHARED, _numbers(vcpus, width))
+        case st.UseFifo(kind, number, address):
+            return _framed(
+                StepType.USE_FIFO, _operand(address) + _numbers(int(kind == "block"), number)
+            )
+        case st.Fifo(vcpus):
+            return _framed(StepType.FIFO, _numbers(vcpus))
+        case st.Apic(register, written):
+            return _framed(StepType.APIC, _numbers(register, written))
         case st.Store(what, index, op, value):
             what_number = wire.SHARED_WHAT.index(what)
             op_number = wire.STORE_OPS.index(op)

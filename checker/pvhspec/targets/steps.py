@@ -213,14 +213,42 @@ class Shared:
     width: Literal[0, 32, 64] = 0
 
 
-StoreWhat = Literal["evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending"]
+@dataclass(frozen=True, slots=True)
+class UseFifo:
+    """Where a vCPU's control block is, or the page with the event words of 1024 ports."""
+
+    what: Literal["page", "block"]
+    number: int
+    address: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Fifo:
+    """Report all event words in pages in use, and the control blocks of vCPUs 0 .. `vcpus`-1."""
+
+    vcpus: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Apic:
+    """Write a register of the local APIC, by its offset, and report it."""
+
+    register: int
+    value: int
+
+
+StoreWhat = Literal[
+    "evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending",
+    "fifo_word", "fifo_ready", "fifo_head",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """Change a shared word atomically and report it: or, and (with the value), or exchange.
 
-    `index` counts words for the first two kinds and is the vCPU for the other two.
+    `index` counts words for the first two kinds, is the port for `fifo_word`, counts 16 to a vCPU
+    for `fifo_head`, and is the vCPU for the others.
     """
 
     what: StoreWhat
@@ -278,7 +306,7 @@ class Race:
 
 Step = (
     Hypercall | Cpuid | ReadMsr | WriteMsr | Read | Write | UseHypercallPage | UseSharedInfo
-    | UseVcpuInfo | Shared | Store | Window | Note | Hang | Sipi
+    | UseVcpuInfo | Shared | UseFifo | Fifo | Apic | Store | Window | Note | Hang | Sipi
     | AwaitVcpu | Race
 )  # fmt: skip
 

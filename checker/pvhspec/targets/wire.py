@@ -39,6 +39,7 @@ MSR = Struct("<BB2xIQ")  #: is_write, fault, index, value
 CALL_OUT = Struct("<QBBBB4x")  #: nr, by_page, cpl, args, buffers
 RANGE = Struct("<QI")  #: address, length
 RETURN = Struct("<B3xIQ")  #: fault, clobbered, value
+APIC = Struct("<II")  #: register, value
 SHARED_WORD = Struct("<BxH4xQ")  #: what, index, value
 ORDER = Struct("<QQ")  #: begin, end
 CRASH = Struct("<4Q")  #: vector, error, ip, cr2
@@ -64,6 +65,9 @@ class StepType(IntEnum):
     SIPI = 15
     AWAIT_VCPU = 16
     RACE = 17
+    USE_FIFO = 18
+    FIFO = 19
+    APIC = 20
 
 
 class OperandKind(IntEnum):
@@ -97,6 +101,8 @@ class Record(IntEnum):
     NOTE = 14
     FAULT = 15
     ORDER = 16
+    FIFO = 17
+    APIC = 18
 
 
 #: `enum label` of probe.h.
@@ -128,7 +134,7 @@ ENTRY = Struct(f"<{len(ENTRY_WORDS)}I")
 #: What a shared word is, by the number in SHARED_WORD.
 SHARED_WHAT = (
     "evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending",
-    "evtchn_upcall_mask",
+    "evtchn_upcall_mask", "fifo_word", "fifo_ready", "fifo_head", "fifo_ports",
 )  # fmt: skip
 STORE_OPS = ("or", "and", "set")
 ARGUMENT_NAMES = {

@@ -236,6 +236,7 @@ def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
         "hvm_domain": {"*": True},
         "hvm_param": {f"{domain},{i}": int(i == 31) for i in range(39) if i != 36},
         "shadow_paging": {str(domain): False},
+        "told_by_others": {str(domain): False},
     }
     if decoder.frames is not None:
         first, end = decoder.frames

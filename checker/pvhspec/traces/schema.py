@@ -133,7 +133,11 @@ _MEMORY = Rows((Field("address", _X64), Field("bytes", Bytes())))
 _VCPU_INFO = Record((Field("upcall_pending", _U8), Field("upcall_mask", _U8), Field("sel", _X64)))
 _OP = Field("op", Choice(("read", "write")))
 _PORT_STATUS = ("free", "reserved", "unbound", "interdomain", "pirq", "virq", "ipi")
-_SHARED_WORDS = ("evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending")
+_SHARED_WORDS = (
+    "evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending",
+    "fifo_word", "fifo_ready", "fifo_head",
+)  # fmt: skip
+_CONTROL_BLOCK = Record((Field("ready", _X32), Field("heads", Table(_X32))))
 
 # Fields every event may have. `seq` is set by the reader where a trace leaves it out.
 COMMON: tuple[Field, ...] = (
@@ -225,6 +229,26 @@ KINDS: Mapping[str, Kind] = {
                 Field("value", _X64),
             ),
         ),
+        Kind(
+            "fifo_words",
+            (
+                Field("ports", _U32),
+                Field("words", Table(_X32)),
+                Field("blocks", Table(_CONTROL_BLOCK)),
+            ),
+        ),
+        Kind(
+            "grant_entry",
+            (
+                Field("ref", _U32),
+                Field("stored", Flag()),
+                *_all("flags domid", _X16),
+                Field("low", _X32),
+                Field("high", _X64),
+            ),
+        ),
+        Kind("grant_status", (Field("ref", _U32), Field("status", _X16))),
+        Kind("apic", (Field("register", _X32), Field("value", _X32))),
         Kind(
             "hypercall_page",
             (_VIEW, Field("gpa", _X64, required=True), Field("bytes", Bytes(), required=True)),
