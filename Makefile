@@ -59,10 +59,10 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports --no-logo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 quick: lint
-	$(BIN)/pytest -m 'not slow and not real'
+	$(BIN)/pytest -n auto --dist loadfile -m 'not slow and not real'
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
