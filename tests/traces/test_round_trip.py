@@ -141,6 +141,11 @@ def _one_of_each_kind() -> bytes:
     return dump(Header(), events)
 
 
+def every_kind() -> list[Event]:
+    """An event of each kind that needs no more than is said of it."""
+    return read(_one_of_each_kind())[0]
+
+
 def test_a_compressed_file_that_is_cut_is_a_cut_trace(tmp_path: Path) -> None:
     events = [Event("note", i, {"text": random.Random(i).randbytes(40).hex()}) for i in range(900)]
     packed = gzip.compress(dump(Header(), events))

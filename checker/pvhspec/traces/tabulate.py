@@ -7,7 +7,7 @@ else stands there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -354,9 +354,9 @@ def _plan(kind: str, field: str, type: Type) -> _Put:
                 name, row, [{first: a, second: b} for a, b in value]
             )
         case Record():
-            return lambda block, row, value: block.nest(name, row, [value])
+            return lambda block, row, value: block.nest(name, row, [_nested(type, value)])
         case Table():
-            return lambda block, row, value: block.nest(name, row, _cells(value))
+            return lambda block, row, value: block.nest(name, row, _nested(type, value))
         case _:
             raise AssertionError(f"{kind}.{field}")
 
@@ -373,8 +373,18 @@ def _arguments(name: str) -> _Put:
     return put
 
 
-def _cells(value: Mapping[int, Any]) -> list[dict[str, Any]]:
-    return [{"index": index, "value": x} for index, x in sorted(value.items())]
+def _nested(type: Type, value: Any) -> Any:
+    """A value as Arrow takes it: records as objects, tables as lists of them."""
+    match type:
+        case Record(fields):
+            return {f.name: _nested(f.type, value[f.name]) for f in fields if f.name in value}
+        case Table(inner):
+            return [
+                {"index": index, "value": None if x is None else _nested(inner, x)}
+                for index, x in sorted(value.items())
+            ]
+        case _:
+            return value
 
 
 _PLANS: dict[str, dict[str, _Put]] = {

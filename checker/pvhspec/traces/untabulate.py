@@ -25,6 +25,7 @@ from pvhspec.traces.schema import (
     Rows,
     Table,
     Text,
+    Type,
 )
 
 if TYPE_CHECKING:
@@ -122,14 +123,13 @@ class _Columns:
                 first, second = (x.to_pylist() for x in array.values.flatten())
                 return _spans(array, list(zip(first, second, strict=True)))
             case Record():
-                held = [_pruned(x) for x in array.values.to_pylist()]
+                held = [_plain(field.type, x) for x in array.values.to_pylist()]
                 records = _spans(array, held)
                 return lambda row: None if (x := records(row)) is None else x[0]
-            case Table():
+            case Table(inner):
                 index, value = (x.to_pylist() for x in array.values.flatten())
-                if value and isinstance(field.type.value, Record):
-                    value = [None if x is None else _pruned(x) for x in value]
-                cells = _spans(array, list(zip(index, value, strict=True)))
+                plain = [None if x is None else _plain(inner, x) for x in value]
+                cells = _spans(array, list(zip(index, plain, strict=True)))
                 return lambda row: None if (x := cells(row)) is None else dict(x)
             case _:
                 raise AssertionError(name)
@@ -157,13 +157,19 @@ def _spans(array: Any, items: Sequence[Any]) -> _Get:
     return lambda row: tuple(items[offsets[row] : offsets[row + 1]]) if known[row] else None
 
 
-def _pruned(record: dict[str, Any]) -> dict[str, Any]:
-    """A record without the fields that are unknown."""
-    return {
-        name: _pruned(x) if isinstance(x, dict) else x
-        for name, x in record.items()
-        if x is not None
-    }
+def _plain(type: Type, value: Any) -> Any:
+    """A nested value as events have it: what is unknown is not in a record."""
+    match type:
+        case Record(fields):
+            return {f.name: _plain(f.type, value[f.name]) for f in fields
+                    if value[f.name] is not None}  # fmt: skip
+        case Table(inner):
+            return {
+                x["index"]: None if x["value"] is None else _plain(inner, x["value"])
+                for x in value
+            }  # fmt: skip
+        case _:
+            return value
 
 
 # ---- batches from files -------------------------------------------------------------------------
