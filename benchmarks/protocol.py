@@ -1,13 +1,13 @@
 """`python -m benchmarks.protocol OUT --events 1e6`: long synthetic traces of one protocol.
 
 A domain alone on Xen 4.17 opens event channels (EVTCHNOP_bind_ipi), sends on them and closes them,
-never more than so many at once, which is the protocol of the numbers other checkers are compared by.
+never more than so many at once: the protocol of the numbers that other checkers are compared by.
 Every call conforms. `--hidden 0.5` leaves out the result of half the calls, and the memory after
 them; what was opened then is used all the same. The header says that the trace is synthetic.
 
 The protocol is played a block at a time, and a block ends with everything closed: after a few
-different blocks they come again with other times, so that a hundred million events cost no more than
-writing them.
+different blocks they come again with other times, so that a hundred million events cost no more
+than writing them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import itertools
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from pvhspec.traces.writer import dump_header
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Block", "blocks", "header", "lines", "write"]
+__all__ = ["Block", "batch", "blocks", "header", "lines", "write"]
 
 OPEN, SEND, CLOSE = 7, 4, 3  # EVTCHNOP_bind_ipi, EVTCHNOP_send, EVTCHNOP_close
 ADDRESS = 0x101D000
@@ -136,10 +137,68 @@ def lines(block: Block) -> bytes:
     return "".join(made).encode()
 
 
+def batch(block: Block) -> pa.RecordBatch:
+    """A block as columns: the same events as its lines are."""
+    import pyarrow as pa
+
+    from pvhspec.traces.columns import COLUMNS, KIND_CODES, arrow_schema
+
+    rows = len(block.command)
+    seq = np.arange(block.first, block.first + rows, dtype=np.uint64)
+    opens = block.command == OPEN
+    before = np.zeros((rows, 8), np.uint8)
+    before[:, :4] = np.where(
+        opens[:, None], 0, block.port.astype("<u4").view(np.uint8).reshape(-1, 4)
+    )
+    after = before.copy()
+    before[opens, 4:] = 0xEE
+    after[opens, 4:] = block.port[opens].astype("<u4").view(np.uint8).reshape(-1, 4)
+    sizes = np.where(opens, 8, 4)
+
+    def same(value: int, type: Any) -> Any:
+        return pa.array(np.full(rows, value, type))
+
+    def choice(name: str, word: str) -> Any:
+        codes = pa.array(np.full(rows, COLUMNS[name].words.index(word), np.int8))
+        return pa.DictionaryArray.from_arrays(codes, pa.array(COLUMNS[name].words))
+
+    def memory(name: str, held: Any, shown: Any) -> Any:
+        kind = arrow_schema().field(name).type
+        lengths = sizes[shown]
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        raw = held[shown][np.arange(8) < lengths[:, None]]
+        count = len(lengths)
+        content = pa.Array.from_buffers(
+            pa.binary(), count, [None, pa.py_buffer(starts), pa.py_buffer(raw)]
+        )
+        address = pa.array(np.full(count, ADDRESS, np.uint64))
+        items = pa.StructArray.from_arrays([address, content], fields=list(kind.value_type))
+        offsets = np.concatenate([[0], np.cumsum(shown)]).astype(np.int32)
+        valid = None if shown.all() else pa.py_buffer(np.packbits(shown, bitorder="little"))
+        return pa.Array.from_buffers(
+            kind, rows, [valid, pa.py_buffer(offsets)], int(rows - shown.sum()), children=[items]
+        )
+
+    unseen = block.hidden if block.hidden.any() else None
+    assert choice("kind", "hypercall").indices[0].as_py() == KIND_CODES["hypercall"]
+    columns = {
+        "seq": pa.array(seq), "kind": choice("kind", "hypercall"), "ts": pa.array(1000 + 250 * seq),
+        "dom": same(0, np.uint32), "vcpu": same(0, np.uint32), "width": same(64, np.uint8),
+        "cpl": same(0, np.uint8), "via": choice("via", "page"), "nr": same(32, np.uint64),
+        "args": same(2, np.uint8), "arg0": pa.array(block.command.astype(np.uint64)),
+        "arg1": same(ADDRESS, np.uint64),
+        "ret": pa.array(np.zeros(rows, np.int64), mask=unseen),
+        "arg_readable": same(1, np.bool_), "arg_writable": same(1, np.bool_),
+        "in": memory("in", before, np.ones(rows, np.bool_)),
+        "out": memory("out", after, ~block.hidden),
+    }  # fmt: skip
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema(list(columns)))
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.protocol", description=__doc__)
-    parser.add_argument("out", help="the trace to write: .jsonl; - is standard output")
+    parser.add_argument("out", help="the trace to write: .jsonl, .arrow or .parquet; - is lines")
     parser.add_argument("--events", type=float, default=1e6)
     parser.add_argument("--ports", type=int, default=64)
     parser.add_argument("--hidden", type=float, default=0.0, help="of the results, from 0 to 1")
@@ -151,10 +210,18 @@ def main() -> int:
 
 def write(out: str, events: int, ports: int = 64, hidden: float = 0.0, seed: int = 1) -> None:
     """Write a trace in the format that the name says."""
-    stream = sys.stdout.buffer if out == "-" else open(out, "wb")
-    with stream:
+    made = blocks(events, ports, hidden, seed)
+    if out.endswith((".arrow", ".parquet")):
+        from pvhspec.traces.column_writer import ArrowWriter, ParquetWriter
+
+        kind = ArrowWriter if out.endswith(".arrow") else ParquetWriter
+        with kind(out, header(hidden)) as writer:
+            for block in made:
+                writer.write(batch(block))
+        return
+    with Path("/dev/stdout" if out == "-" else out).open("wb") as stream:
         stream.write(dump_header(header(hidden)))
-        for block in blocks(events, ports, hidden, seed):
+        for block in made:
             stream.write(lines(block))
 
 
