@@ -100,6 +100,11 @@ class Binder:
             "image": self._image,
         }
 
+    @property
+    def constants(self) -> Mapping[str, int]:
+        """What every event of the trace is said to have."""
+        return self._common
+
     def bind(self, events: Iterable[Event]) -> Iterator[Seen]:
         """The events that backends judge; `mem` events only add to what is known of memory."""
         for event in events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -81,8 +81,17 @@ class ColumnLinesReader(JsonLinesReader):
 
     def place_of(self, row: int) -> Place:
         """Where a row of the batch that was given last stands; what stands for a cut has none."""
-        line = int(self._lines[row])
-        return Place(line) if line else Place()
+        return self.places()(row)
+
+    def places(self) -> Callable[[int], Place]:
+        """The same, as a function that stays good when the next batch is given."""
+        lines = self._lines
+
+        def place(row: int) -> Place:
+            line = int(lines[row])
+            return Place(line) if line else Place()
+
+        return place
 
     def _taken(self, scanner: _Scanner) -> pa.RecordBatch:
         self._lines = scanner.block.lines[: scanner.block.count].copy()

@@ -66,6 +66,11 @@ class ColumnSource:
         """Where a row of the batch that was given last stands in what is read."""
         return self._place(row)
 
+    def places(self) -> Callable[[int], Place]:
+        """The same, as a function that stays good when the next batch is given."""
+        trace: Any = self.trace
+        return trace.places() if self.engine == "compiled" else self._place
+
     def portion(self) -> float | None:
         """How much has been read, from 0 to 1, None where that is not known."""
         return self.trace.portion()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -11,8 +10,8 @@ import llvmlite.binding as llvm
 __all__ = ["compiled", "loaded"]
 
 
-@cache
 def _target() -> Any:
+    """One for each use: an engine takes it over."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
@@ -26,8 +25,14 @@ def compiled(text: str) -> bytes:
     """The object file of LLVM's text."""
     machine = _target()
     module = llvm.parse_assembly(text)
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    passes = builder.getModulePassManager()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+    passes = llvm.create_new_module_pass_manager()
+    # Few and quick: the text says nothing twice, and has few jumps.
+    passes.add_simplify_cfg_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_new_gvn_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_dead_code_elimination_pass()
     passes.run(module, builder)
     return bytes(machine.emit_object(module))
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.orders import Orders
 from pvhspec.backends.native.code import compiled as machine_code
 from pvhspec.backends.native.code import loaded
@@ -27,6 +26,7 @@ from pvhspec.names.gates import Version
 __all__ = ["Columns", "Engine", "Program", "MOST_ROWS"]
 
 MOST_ROWS = 1 << 16
+_PYTHON = 127  # a kind that native code leaves alone
 
 
 class Program:
@@ -43,6 +43,7 @@ class Program:
         all_domains: bool,
         kinds: Mapping[str, int],
     ) -> None:
+        self.spec: Spec | None = None  # not kept on disk
         self.layout = Layout(spec, MOST_OUTCOMES, len(CONSTANTS), given)
         module = Module(spec, version, mode, compiled, self.layout, all_domains, dict(kinds))
         self.operations = [op.id for op in module.operations]
@@ -58,7 +59,7 @@ class Columns:
     _nothing = np.zeros(8 * MOST_ROWS + 64, np.uint8)
     _all = np.full(MOST_ROWS // 8 + 8, 255, np.uint8)
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, batch: Any, by_python: Any = None) -> None:
         self.rows = batch.num_rows
         assert self.rows <= MOST_ROWS
         self.words = np.zeros(COUNT, np.uint64)
@@ -72,6 +73,11 @@ class Columns:
         for name in LISTS:
             if name in names:
                 self._list(WORDS[name], batch.column(name))
+        if by_python is not None:
+            kinds = batch.column("kind").indices.to_numpy().copy()
+            kinds[by_python] = _PYTHON
+            self._kept.append(kinds)
+            self.words[WORDS["kind"]] = kinds.ctypes.data
 
     def _plain(self, word: int, column: Any, bits: int) -> None:
         if hasattr(column, "indices"):
@@ -124,17 +130,15 @@ class Engine:
         self,
         program: Program,
         spec: Spec,
-        version: Version,
-        mode: str,
+        orders: Orders,
         *,
         constants: Mapping[str, int | None],
-        **options: Any,
+        given: Mapping[str, Any],
     ) -> None:
-        self.spec, self.program = spec, program
-        self._machine = machine = Machine(spec, version, mode, **options)
-        self.orders = Orders(machine)
+        self.spec, self.program, self.orders = spec, program, orders
+        (machine,) = orders._left
+        self._machine = machine
         block = Block(program.layout)
-        given = options.get("given") or {}
         cuts = _Cuts(spec, machine._compiled, given)
         self.store = NativeStore(machine.store, block, list(spec.clauses), cuts)
         machine.store = self.store
@@ -157,10 +161,11 @@ class Engine:
         self.hints = np.zeros((128 + 1) * program.hints, np.uint64)
         self._run, self._keep = loaded(program.code)
         self._status = np.zeros(1, np.int32)
-        self._owed[0] = 1
         self._last_call = -1
         self._said = 0
+        self._special = {m.event for o in spec.obligations for m in (o.then, o.before)}
         self.escapes = 0
+        self._wrote()
 
     # ---- rows ----------------------------------------------------------------------------------
 
@@ -200,8 +205,8 @@ class Engine:
         if machine.store is not self.store:
             self.store.adopt(machine.store)
             machine.store = self.store
-            self._machine = machine
             self._wrote()
+        self._machine = machine
         return True
 
     def judge(self, seen: Seen, phase: int, forget: bool) -> Iterator[Judgement]:
@@ -251,10 +256,6 @@ class Engine:
             caller = seen.fields["caller"]
             if seen.kind not in self._special and self._machine.store is self.store:
                 self._owed[:2] = (0, caller + 1)
-
-    @property
-    def _special(self) -> set[str]:
-        return {m.event for o in self.spec.obligations for m in (o.then, o.before)}
 
     # ---- what was said -----------------------------------------------------------------------------
 

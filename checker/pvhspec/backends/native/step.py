@@ -603,27 +603,63 @@ def event_function(
     )
     step = _Step(unit, told, clauses, fields)
     applies = step.truth(block.when, "true")
-    said: list[str] = []
+    said: list[tuple[str, str]] = []  # a clause, and whether it can be seen
     for requirement in block.requires:
         closed = compiled.compiler.constant(requirement.test) is True
         if requirement.clause in compiled.disregard or closed:
             continue
-        holds = step.truth(requirement.test, applies)
-        step.wrong(t.both(applies, t.invert(holds)))
-        said.append(requirement.clause)
-    held = list(said)
-    said += [clause for clause, _ in block.undefined]
+        if _differs_from_one(requirement.test):
+            value = step.exprs.expr(requirement.test, applies)
+            seen = t.invert(value.bad)
+            step.wrong(t.both(t.both(applies, seen), t.invert(value.text)))
+            said.append((requirement.clause, seen))
+        else:
+            holds = step.truth(requirement.test, applies)
+            step.wrong(t.both(applies, t.invert(holds)))
+            said.append((requirement.clause, "true"))
+    held = [clause for clause, _ in said]
+    said += [(clause, "true") for clause, _ in block.undefined]
     for u in block.updates:
         step.update(u, applies)
     step.settled()
     step.judge()
     step.write()
+    for clause in held:
+        where = t.at("%st", header.held + 8 * clauses[clause])
+        had = t.load(64, where, 8)
+        now = t.op("add i64 %seq, 1")
+        t.store(64, t.choose(applies, 64, now, had), where, 8)
+    # Where all was seen, as mostly, that is one outcome.
+    together = applies
+    for _, seen in said:
+        together = t.both(together, seen)
     if said:
-        for clause in held:
-            where = t.at("%st", header.held + 8 * clauses[clause])
-            had = t.load(64, where, 8)
-            now = t.op("add i64 %seq, 1")
-            t.store(64, t.choose(applies, 64, now, had), where, 8)
-        step.count(told.number(said, Verdict.CONFORMS), applies)
+        step.count(told.number([clause for clause, _ in said], Verdict.CONFORMS), together)
+    for clause, seen in said:
+        apart = t.both(applies, t.invert(together))
+        step.count(told.number([clause], Verdict.CONFORMS), t.both(apart, seen))
+        step.count(told.number([clause], Verdict.UNSEEN), t.both(apart, t.invert(seen)))
     t.do("ret i32 0")
     return step.function(name)
+
+
+def _differs_from_one(test: ir.Expr) -> bool:
+    """Whether a requirement is that a field is not some value: not seen, it can be so for all that
+    is known, and nothing follows for anything else."""
+    if not isinstance(test, ir.Op) or test.op != "not":
+        return False
+    inner = test.args[0]
+    if not isinstance(inner, ir.Op) or inner.op != "eq":
+        return False
+    return {isinstance(a, ir.Input) or not _fixed(a) for a in inner.args} == {True, False} and any(
+        isinstance(a, ir.Input) for a in inner.args
+    )
+
+
+def _fixed(node: ir.Expr) -> bool:
+    """Whether an expression is made of constants."""
+    from pvhspec.backends.interpreter.quantify import children
+
+    return isinstance(node, ir.Const) or (
+        isinstance(node, ir.Op) and all(_fixed(c) for c in children(node))
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, KeysView, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,7 @@ class Cells(MutableMapping[Index, Any]):
         self._slots = block.used
         self._seen: tuple[int, list[Index]] | None = None
         if table.slotted:
+            self.raw[0] = UNKNOWN | OTHER  # of a domain that has no slot nothing is known
             block.on_slot.append(self._fill)
         else:
             self._fill(-1, 0)
@@ -244,11 +245,11 @@ class Cells(MutableMapping[Index, Any]):
             self.raw[slot][touched] = kept
 
     @property
-    def places(self) -> tuple[KeysView[Any], ...]:
+    def places(self) -> tuple[dict[Any, None], ...]:
         """By place of an index: the values that stand there."""
         indices = self._indices()
         return tuple(
-            {index[at]: None for index in indices}.keys() for at in range(len(self._state.indices))
+            {index[at]: None for index in indices} for at in range(len(self._state.indices))
         )
 
 
@@ -325,9 +326,14 @@ class NativeStore(Store):
         for name, table in block.layout.tables.items():
             self.native[name] = cells[name] = Cells(self, self._states[name], table)
         self._cells = cells
-        self.writers: Any = _Writers(self)  # type: ignore[misc]
+        self.writers: Any = _Writers(self)
         self._counters = block.words(block.layout.header.changes, len(self._states))
         self._known = np.zeros_like(self._counters)
+        for name, kept in self.native.items():
+            for index, value in plain._cells[name].items():
+                kept[index] = value
+        for cell, by in plain.writers.items():
+            self.writers[cell] = by
 
     # ---- what native code asks -------------------------------------------------------------------
 

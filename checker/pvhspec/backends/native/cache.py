@@ -1,0 +1,94 @@
+"""Programs that were made before: in this process, and on disk by all that they hang on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from pvhspec import __version__
+from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.native.engine import Program
+from pvhspec.ir.cache import cache_dir
+from pvhspec.ir.ir import Spec
+from pvhspec.names.gates import Version
+
+__all__ = ["program"]
+
+_made: dict[Any, Program] = {}
+
+
+def program(
+    spec: Spec,
+    compiled: Compiled,
+    version: Version,
+    mode: str,
+    given: frozenset[str],
+    all_domains: bool,
+    kinds: Mapping[str, int],
+) -> Program:
+    """The program for a specification, release, mode, authority and kind of trace."""
+    told = frozenset(name for name in given if name in spec.states and not spec.states[name].given)
+    authority = "documented" if compiled.disregard else "implemented"
+    where = (id(spec), version, mode, authority, told, all_domains)
+    found = _made.get(where)
+    if found is not None and found.spec is spec:
+        return found
+    file = cache_dir() / f"native-{_key(spec, where[1:])}.pickle"
+    kept = _read(file)
+    if kept is None:
+        kept = Program(
+            spec, version, mode, compiled, given=told, all_domains=all_domains, kinds=kinds
+        )
+        _write(file, kept)
+    kept.spec = spec
+    _made.clear()
+    _made[where] = kept
+    return kept
+
+
+def _key(spec: Spec, where: tuple[Any, ...]) -> str:
+    about = (
+        __version__, llvmlite.__version__, llvm.get_host_cpu_name(), platform.machine(),
+        where[0], where[1], where[2], sorted(where[3]), where[4], _of(spec),
+    )  # fmt: skip
+    digest = hashlib.sha256(repr(about).encode())
+    package = Path(__file__).resolve().parent
+    for path in sorted((*package.glob("*.py"), *package.parent.glob("interpreter/*.py"))):
+        stat = path.stat()
+        digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+def _of(spec: Spec) -> str:
+    """What tells a specification from others: all of it."""
+    return hashlib.sha256(pickle.dumps(spec)).hexdigest()
+
+
+def _read(file: Path) -> Program | None:
+    """What was kept; whatever is wrong with it, it is only made again."""
+    try:
+        held = file.read_bytes()
+        if hashlib.sha256(held[32:]).digest() != held[:32]:
+            return None
+        found = pickle.loads(held[32:])
+    except Exception:
+        return None
+    return found if isinstance(found, Program) else None
+
+
+def _write(file: Path, made: Program) -> None:
+    held = pickle.dumps(made, protocol=pickle.HIGHEST_PROTOCOL)
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(hashlib.sha256(held).digest() + held)
+        part.replace(file)
