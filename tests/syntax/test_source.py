@@ -63,11 +63,11 @@ DEEP = {
 
 @pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
 def test_nested_deeply(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     module, errors = parse_module(text, "a.abi")
     assert module is None
     assert [e.code for e in errors] == ["PVH102"]
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 ODD = {
@@ -88,13 +88,13 @@ ODD = {
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
 def test_odd_texts(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for path in ("a.abi", "pvh.abi"):
         result, errors = format_text(text, path)
         assert result is None
         assert 1 <= len(errors) <= 30
         assert all(e.render() for e in errors)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_manifest_has_its_mistakes_told_apart() -> None:
