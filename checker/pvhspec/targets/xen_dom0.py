@@ -25,7 +25,7 @@ from pvhspec.targets.capture import Capture, chunks, finish
 from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
-from pvhspec.targets.steps import Program, Race, Sipi
+from pvhspec.targets.steps import AwaitVcpu, Program, Race, Sipi
 
 __all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
 
@@ -249,7 +249,9 @@ def _beside_dom0(vcpus: int) -> dict[str, Any]:
 def _of_vcpus(domain: int, program: Program, console: str) -> dict[str, Any]:
     """How the probe's vCPUs are started and its memory is translated."""
     sipi = any(isinstance(step, Sipi) for step in program.steps)
-    return {
+    two = any(isinstance(step, Sipi | AwaitVcpu | Race) for step in program.steps)
+    apics = {} if two else {"lapic_on": {"*": False}}  # else the probe switches them on itself
+    return apics | {
         "apic_starts": {str(domain): sipi},
         "hardware_paging": {str(domain): "Hardware Assisted Paging (HAP) detected" in console},
     }

@@ -21,6 +21,7 @@ _ONLY: dict[tuple[str, str], tuple[int, ...]] = {
     # Others are taken as these are; a task state has to be one (`_tame`).
     ("HVMOP_set_param", "index"): (*(0,) * 6, 1, 2, 4, 15, 18, 19, *range(34, 40), 0xFFFFFFFF),
     ("HVMOP_get_param", "index"): (*range(40), 0, 2, 15, 15, 18, 34, 37, 37, 0xFFFFFFFF),
+    ("HVMOP_set_evtchn_upcall_vector", "vector"): (0, 1, 15, *range(0x30, 0x70, 5)),
     ("HVMOP_xentrace", "event"): (0, 1, 0xFFF, 0x1000, 0xFFFF),
     ("HVMOP_xentrace", "extra_bytes"): (0, 3, 4, 27, 28, 29, 32, 0xFFFF),
 }
