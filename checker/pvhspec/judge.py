@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pvhspec.backends.binding import Binder, header_mode, header_version
@@ -81,7 +83,7 @@ def judge(
         from pvhspec.judge_columns import judge_columns
         from pvhspec.scan.source import ColumnSource
 
-        inner: Any = trace
+        inner: Any = getattr(trace, "inner", trace)
         return judge_columns(spec, judging, ColumnSource(inner))
     for seen in judging.seen():
         judging.take(seen)
@@ -93,8 +95,16 @@ def _columns(judging: Judging, trace: Source, engine: Engine) -> bool:
     if engine == "native":
         return True
     # Where events may be missing everywhere nothing is known for long; else size counts.
-    size = getattr(trace, "size", None)
-    return trace.header.complete.events and size is not None and size > _LARGE
+    if not trace.header.complete.events or find_spec("llvmlite") is None:
+        return False
+    if find_spec("pyarrow") is None:
+        return False
+    try:
+        size = Path(trace.path).stat().st_size
+    except OSError:
+        return False
+    dense = trace.path.endswith((".gz", ".zst", ".arrow", ".parquet"))
+    return size > (_LARGE // 16 if dense else _LARGE)
 
 
 class Judging:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from pvhspec.commands.common import (
@@ -54,6 +55,15 @@ zcat run.jsonl.gz | pvhspec check -
     )  # fmt: skip
     parser.add_argument("-v", "--verbose", action="store_true", help="name every clause")
     parser.add_argument(
+        "--stats", action="store_true",
+        help="say how many events a second were judged, in how much memory, and by what",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=("auto", "interpreter", "native"), default="auto",
+        help="what judges: machine code, or the interpreter; the verdict is the same (default: "
+        "machine code for long traces)",
+    )  # fmt: skip
+    parser.add_argument(
         "--solve", action="store_true",
         help="decide, too, whether some execution shows all of a trace, whatever was not seen",
     )  # fmt: skip
@@ -77,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         raise PvhError(
             Diagnostic(ALL_CLAUSES, what, "leave out --only, --skip and --authority documented")
         )
+    since = monotonic()
     spec = spec_of(args.spec)
     chosen = selection(args, spec)
     gate = Run("check", spec, policy_of(args, spec))
@@ -97,7 +108,22 @@ def run(args: argparse.Namespace) -> int:
         for part in _ends(gate, paint):
             print(f"\n{part}")
     finish(args, gate, lambda: _json(gate), lambda plain: _whole(gate, args.verbose, plain))
+    if args.stats:
+        sys.stdout.flush()
+        print(_stats(gate, monotonic() - since), file=sys.stderr)
     return gate.status
+
+
+def _stats(gate: Run, seconds: float) -> str:
+    """What it took: of all processes that judged on this machine, the most memory of one."""
+    import resource
+
+    events = sum(s.report.events for s in gate.subjects)
+    engines = sorted({s.report.engine for s in gate.subjects})
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    most = max(resource.getrusage(one).ru_maxrss for one in who) / 1024
+    told = f"{events:,} events in {seconds:.1f} s, {events / max(seconds, 1e-9):,.0f} a second, "
+    return f"{told}{most:.0f} MiB of memory at most; judged by: {', '.join(engines) or 'nothing'}"
 
 
 def _text(gate: Run, subject: Subject, verbose: bool, paint: Paint) -> str:

@@ -16,13 +16,15 @@ from pvhspec.ir.ir import Spec
 if TYPE_CHECKING:
     from pvhspec.names.load import Sources
 
-__all__ = ["cache_dir", "load_sources", "load_spec"]
+__all__ = ["cache_dir", "key_of", "load_sources", "load_spec"]
 
 T = TypeVar("T")
 Made: TypeAlias = tuple[T | None, list[Diagnostic]]
 
 # What the IR depends on besides the text: the passes before it.
 _PASSES = ("syntax", "names", "types", "ir")
+
+_known: dict[int, tuple[object, str]] = {}  # what was made of folders, by where it is in memory
 
 
 def cache_dir() -> Path:
@@ -57,11 +59,20 @@ def _kept(name: str, folder: Path, kind: type[T], make: Callable[[Path], Made[T]
     file = cache_dir() / f"{name}-{_key(folder)}.pickle"
     found = _read(file)
     if isinstance(found, kind):
+        _known[id(found)] = (found, file.stem)
         return found, []
     made, errors = make(folder)
     if made is not None and not errors:
         _write(file, made)
+        _known[id(made)] = (made, file.stem)
     return made, errors
+
+
+def key_of(spec: Spec) -> str | None:
+    """What a specification of a folder is told from all others by; None where it was changed, or
+    made otherwise."""
+    found = _known.get(id(spec))
+    return found[1] if found is not None and found[0] is spec else None
 
 
 def _key(folder: Path) -> str:

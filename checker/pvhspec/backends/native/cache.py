@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 from pvhspec import __version__
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.native.engine import Program
-from pvhspec.ir.cache import cache_dir
+from pvhspec.ir.cache import cache_dir, key_of
 from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version
 
@@ -42,23 +42,25 @@ def program(
     found = _made.get(where)
     if found is not None and found.spec is spec:
         return found
-    file = cache_dir() / f"native-{_key(spec, where[1:])}.pickle"
-    kept = _read(file)
+    of = key_of(spec)
+    file = None if of is None else cache_dir() / f"native-{_key(of, where[1:])}.pickle"
+    kept = None if file is None else _read(file)
     if kept is None:
         kept = Program(
             spec, version, mode, compiled, given=told, all_domains=all_domains, kinds=kinds
         )
-        _write(file, kept)
+        if file is not None:
+            _write(file, kept)
     kept.spec = spec
     _made.clear()
     _made[where] = kept
     return kept
 
 
-def _key(spec: Spec, where: tuple[Any, ...]) -> str:
+def _key(of: str, where: tuple[Any, ...]) -> str:
     about = (
         __version__, llvmlite.__version__, llvm.get_host_cpu_name(), platform.machine(),
-        where[0], where[1], where[2], sorted(where[3]), where[4], _of(spec),
+        where[0], where[1], where[2], sorted(where[3]), where[4], of,
     )  # fmt: skip
     digest = hashlib.sha256(repr(about).encode())
     package = Path(__file__).resolve().parent
@@ -66,11 +68,6 @@ def _key(spec: Spec, where: tuple[Any, ...]) -> str:
         stat = path.stat()
         digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
     return digest.hexdigest()[:32]
-
-
-def _of(spec: Spec) -> str:
-    """What tells a specification from others: all of it."""
-    return hashlib.sha256(pickle.dumps(spec)).hexdigest()
 
 
 def _read(file: Path) -> Program | None:
