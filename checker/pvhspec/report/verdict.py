@@ -74,6 +74,7 @@ class Report:
     truncated: bool = False
     moments: dict[int, Moment] = field(default_factory=dict)
     whole: Whole | None = None
+    engine: str = "interpreter"  #: what judged it
 
     def add(self, judgements: Iterable[Judgement], selection: Selection) -> list[Judgement]:
         """Take in what was judged at an event; returns the violations that were kept."""

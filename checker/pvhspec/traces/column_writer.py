@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -239,7 +240,9 @@ def _widened(batch: pa.RecordBatch, names: tuple[str, ...]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(list(names)))
 
 
+@lru_cache(2 * len(COLUMNS))
 def _nulls(name: str, rows: int) -> pa.Array:
+    """A column of nulls. Batches share it: there are many, and they would fill the memory."""
     import pyarrow as pa
 
     column = COLUMNS[name]
