@@ -50,7 +50,7 @@ class Layout:
         """The parameter that points to the structure."""
         if self.size == 0:
             return None
-        return next((p.name for p in reversed(self.op.params)), None)
+        return self.op.pointer
 
     @property
     def plain(self) -> tuple[str, ...]:
@@ -164,6 +164,8 @@ def call(
             args.append(memory)
         elif name in given:
             args.append(given[name])
+        elif name == op.each or (pointer in layout.plain and name == "count"):
+            args.append(1)
         elif any(later in given for later in layout.plain):
             args.append(0)
     saves: tuple[Save, ...] = ()
@@ -244,8 +246,9 @@ def show_call(layouts: Layouts, step: Hypercall) -> str | None:
         if name == layout.pointer and isinstance(value, Buf | ReadOnly | Unreadable):
             memory = value
         else:
-            given[name] = value
-            texts.append(f"{name} = {show_operand(value)}")
+            if (name, value) != ("count", 1):
+                texts.append(f"{name} = {show_operand(value)}")
+                given[name] = value
     if isinstance(memory, Unreadable):
         texts.insert(0, show_operand(memory))
     elif isinstance(memory, ReadOnly):

@@ -46,6 +46,9 @@ class Words:
     def __init__(self, width: int) -> None:
         self.probe = width
         self.width = width
+        self.grants = 0  # where the grant table is in the area, and the pages of status words
+        self.grant_version = 1
+        self.grant_status: int | None = None
 
     def use(self, width: int) -> None:
         """Go by another layout; 0 is the probe's."""

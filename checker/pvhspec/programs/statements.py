@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from pvhspec.programs import shared
+from pvhspec.programs import grants, shared
 from pvhspec.programs.calls import Layout, Layouts, call
 from pvhspec.programs.errors import BAD_NUMBER, BAD_STEP, NO_FIELD, UNKNOWN_NAME, Bad, alike
 from pvhspec.programs.shared import Words
@@ -22,6 +22,7 @@ _USED = "hypercall_page, shared_info, vcpu_info, fifo_page or fifo_block"
 _OPS: dict[str, Literal["or", "and", "set"]] = {"|=": "or", "&=": "and", "=": "set"}
 _WORDS = (
     "cpuid", "rdmsr", "wrmsr", "read", "write", "use", "map", "fill", "snapshot", "store", "set",
+    "grant", "look",
     "clear", "window", "note", "hang", "hypercall", "let", "for", "on", "define", "do", "watch",
     "also", "needs", "start", "send", "await", "race", "fifo", "apic",
 )  # fmt: skip
@@ -71,8 +72,16 @@ def _plain(at: Cursor, names: Names, layouts: Layouts, words: Words) -> list[Ste
         case "use":
             return [_use(at, names, words)]
         case "map":
+            if at.accept("grants"):
+                return grants.map_table(at, names, words)
             at.expect("shared_info")
             return shared.map_shared_info(_page(at, names), words)
+        case "grant":
+            return grants.write_entry(at, names, words)
+        case "look":
+            at.expect("at")
+            at.expect("grants")
+            return grants.look(at, names, words)
         case "fill":
             at.expect("hypercall_page")
             return shared.fill_page(_page(at, names))

@@ -16,6 +16,8 @@ _SHOWN = {
     "cpuid": ("leaf", "subleaf"),
     "msr": ("op", "index", "value", "fault"),
     "store": ("what", "index", "value"),
+    "grant_entry": ("ref", "stored", "flags", "domid"),
+    "grant_status": ("ref", "status"),
     "upcall": ("vector",),
     "hypercall_page": ("gpa",),
     "end": ("reason",),

@@ -32,6 +32,10 @@ Event = dict[str, Any]
 _MAX_PAYLOAD = 1 << 25  # bytes; anything longer is not a record
 
 
+#: What the label of a read begins with that tells of an entry of a grant table.
+GRANT_LABEL = "grant entry: "
+
+
 @dataclass(slots=True)
 class _Call:
     """A call that has been announced and has not returned yet."""
@@ -149,6 +153,8 @@ class Decoder:
 
     def mem(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         what = step.what if isinstance(step, Read) and not flags else wire.LABELS[flags]
+        if what.startswith(GRANT_LABEL):
+            return _granted(what.removeprefix(GRANT_LABEL), payload[8:])
         gpa = int.from_bytes(payload[:8], "little")
         kind = "hypercall_page" if what == "hypercall_page" else "mem"
         event: Event = {"kind": kind, "view": "guest", "gpa": hex(gpa), "bytes": payload[8:].hex()}
@@ -315,6 +321,24 @@ _HANDLERS: dict[int, _Handler] = {
     Record.FIFO: Decoder.fifo,
     Record.APIC: Decoder.apic,
 }
+
+
+def _granted(label: str, data: bytes) -> Event:
+    """An entry of a grant table, in version 1 or 2, or the status word of one."""
+    what, _, ref = label.partition(" ")
+    if what == "status":
+        return {
+            "kind": "grant_status",
+            "ref": int(ref),
+            "status": hex(int.from_bytes(data, "little")),
+        }
+    event: Event = {"kind": "grant_entry", "ref": int(ref), "stored": what == "stored"}
+    event["flags"] = hex(int.from_bytes(data[:2], "little"))
+    event["domid"] = int.from_bytes(data[2:4], "little")
+    event["low"] = hex(int.from_bytes(data[4:8], "little"))
+    if len(data) > 8:
+        event["high"] = hex(int.from_bytes(data[8:], "little"))
+    return event
 
 
 def _in_order(calls: list[Event]) -> list[Event]:
