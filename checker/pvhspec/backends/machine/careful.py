@@ -6,12 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from pvhspec.backends.machine.model import Model
+from pvhspec.backends.machine.model import Ask, Model
 from pvhspec.ir.ir import Operation
 
-__all__ = ["OWN_FRAMES", "careful"]
+__all__ = ["ENDS", "OWN_FRAMES", "SLEEPS", "careful"]
 
 Values = dict[str, int]
+
+#: Calls that a guest does not come back from: they are made with no structure that could be read.
+ENDS = ("SCHEDOP_shutdown",)
+#: Calls that nothing may wake it from: they are made from user mode, which is refused.
+SLEEPS = ("SCHEDOP_block",)
 
 #: The first of the frames that vCPUs have for a vcpu_info of their own, by number beside `_gfn`s.
 OWN_FRAMES = 48
@@ -33,6 +38,8 @@ _ENDS = (0, 8, 64, 2, 4, 7, 4096 - 48, 4096 - 44, 4096 - 32, 4096 - 28, 4096 - 8
 
 def careful(op: Operation, values: Values, model: Model, random: Random) -> None:
     """Change the values drawn for a call where they have to be."""
+    if "vcpuid" in values and random.random() < 0.6:
+        values["vcpuid"] = random.choice((0, 0, 1, 1, 2))
     change = _CHANGES.get(op.name)
     if change is not None:
         change(op, values, model, random)
@@ -41,6 +48,32 @@ def careful(op: Operation, values: Values, model: Model, random: Random) -> None
 def _down(op: Operation, values: Values, model: Model, random: Random) -> None:
     """Not the vCPU that calls: it would be the last one, or sleep for ever."""
     values["vcpuid"] = values["vcpuid"] or random.choice((1, 1, 2, 128))
+
+
+def _timeout(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """A moment that is over: nobody would wake the guest later."""
+    values["timeout"] = random.choice((1, 2, 1000))
+
+
+def _watchdog(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """Later than the run will last, or never."""
+    values["id"] = random.choice((0, 1, 2, values["id"]))
+    values["timeout"] = random.choice((0, 5000)) if values["id"] else 5000
+
+
+def _end(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """Nobody's: dom0 would end itself."""
+    values["domain_id"] = values["domain_id"] or random.choice((1, 5, 0x7FF0, 0x7FF2, 0xFFFF))
+
+
+def _write(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """A few characters: a serial line is slow."""
+    values["count"] %= 17
+
+
+def _pin(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """Mostly a processor that there is, or none any more."""
+    values["pcpu"] = random.choice((0, 0, 0xFFFFFFFF, 0xFFFFFFFF, 1, 16383, 16384, values["pcpu"]))
 
 
 def _up(op: Operation, values: Values, model: Model, random: Random) -> None:
@@ -69,6 +102,9 @@ def _initialise(op: Operation, values: Values, model: Model, random: Random) -> 
     for name, slot in fields.items():
         offset, size = slot.offset[0], slot.size[0]
         values[name] = int.from_bytes(image[offset : offset + size], "little")
+    told = model.foretell(Ask(op, values))
+    if told is not None and not told.code and random.random() < 0.97:
+        values["pad"] = 1  # it is accepted once only, and then there is nothing more to be refused
 
 
 def _vcpu_info(op: Operation, values: Values, model: Model, random: Random) -> None:
@@ -92,6 +128,11 @@ def _periodic(op: Operation, values: Values, model: Model, random: Random) -> No
 
 
 _CHANGES: dict[str, Callable[[Operation, Values, Model, Random], None]] = {
+    "CONSOLEIO_write": _write,
+    "SCHEDOP_pin_override": _pin,
+    "SCHEDOP_poll": _timeout,
+    "SCHEDOP_remote_shutdown": _end,
+    "SCHEDOP_watchdog": _watchdog,
     "VCPUOP_down": _down,
     "VCPUOP_up": _up,
     "VCPUOP_initialise": _initialise,

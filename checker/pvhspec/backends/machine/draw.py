@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.machine.careful import careful
+from pvhspec.backends.machine.careful import ENDS, SLEEPS, careful
 from pvhspec.backends.machine.model import Ask, Foretold, Memory, Model
 from pvhspec.backends.machine.pools import Pools
 from pvhspec.ir.ir import OWN_RANK, Operation, Spec, Version
@@ -93,6 +93,8 @@ class Drawer:
         if memory == "readonly" and op.choices and self.model.cell("fifo", 0):
             memory = "ordinary"  # which port it was would never be known, here nor to the judge
         cpl = 3 if self.random.random() < (0.02 if op.modelled else 0.6) else 0
+        memory = "unreadable" if op.name in ENDS else memory
+        cpl = 3 if op.name in SLEEPS else cpl
         number = self._number(op)
         return Ask(op, self._values(op), memory, 3 if cpl else 0, number)
 
