@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pvhspec.diagnostics import Diagnostic, PvhError
 from pvhspec.traces import errors
 from pvhspec.traces.column_files import need_pyarrow
-from pvhspec.traces.columns import COLUMNS, METADATA_USED, arrow_schema, arrow_type
+from pvhspec.traces.columns import COLUMNS, METADATA_USED, arrow_schema, arrow_types
 from pvhspec.traces.encode import encode_header
 from pvhspec.traces.errors import reason
 from pvhspec.traces.event import Header
@@ -249,4 +249,4 @@ def _nulls(name: str, rows: int) -> pa.Array:
     if isinstance(column.type, Choice):
         codes = pa.nulls(rows, pa.int8())
         return pa.DictionaryArray.from_arrays(codes, pa.array(column.words))
-    return pa.nulls(rows, arrow_type(column.type))
+    return pa.nulls(rows, arrow_types()[name])

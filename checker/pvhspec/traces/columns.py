@@ -176,6 +176,12 @@ def _fields() -> dict[str, Any]:
     }
 
 
+@cache
+def arrow_types() -> dict[str, Any]:
+    """The Arrow type of each column."""
+    return {name: field.type for name, field in _fields().items()}
+
+
 def arrow_schema(names: list[str] | None = None, header: bytes | None = None) -> pa.Schema:
     """The Arrow schema of all columns, or of these; with the header's JSON in its metadata."""
     import pyarrow as pa

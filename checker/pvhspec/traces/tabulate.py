@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pvhspec.traces.columns import COLUMNS, KIND_CODES, Column, arrow_schema, arrow_type, column_of
+from pvhspec.traces.columns import COLUMNS, KIND_CODES, Column, arrow_schema, arrow_types, column_of
 from pvhspec.traces.event import Event
 from pvhspec.traces.schema import (
     KINDS,
@@ -216,12 +216,12 @@ class Block:
         if name in TEXTS:
             lengths = self.lengths[slot * self.rows : slot * self.rows + rows]
             heap = self._heap(slot)
-            return _text_array(arrow_type(column.type), lengths, known, heap, valid, nulls)
+            return _text_array(arrow_types()[column.name], lengths, known, heap, valid, nulls)
         counts = self.counts[slot * self.rows : slot * self.rows + rows]
         total = int(self.tails[len(TEXTS) + len(LISTS) + slot])
         at = slot * self.items
         lengths = self.item_lengths[at : at + total]
-        kind = arrow_type(column.type)
+        kind = arrow_types()[column.name]
         heap = self._heap(len(TEXTS) + slot)
         if isinstance(column.type, Rows):
             first = pa.py_buffer(self.item_words[at : at + total].copy())
@@ -296,7 +296,7 @@ def _word_array(
 ) -> pa.Array:
     import pyarrow as pa
 
-    kind = arrow_type(column.type)
+    kind = arrow_types()[column.name]
     if isinstance(column.type, Flag):
         bits = np.packbits(words.astype(np.bool_), bitorder="little")
         return pa.Array.from_buffers(kind, rows, [valid, pa.py_buffer(bits)], nulls)
@@ -312,7 +312,7 @@ def _word_array(
 def _nested_array(column: Column, held: list[tuple[int, Any]], rows: int) -> pa.Array:
     import pyarrow as pa
 
-    kind = arrow_type(column.type)
+    kind = arrow_types()[column.name]
     counts, known = np.zeros(rows, np.int64), np.zeros(rows, np.uint8)
     items: list[Any] = []
     for row, value in held:

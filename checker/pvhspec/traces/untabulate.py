@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pvhspec.traces.columns import COLUMNS, KIND_CODES, Column, arrow_type, column_of
+from pvhspec.traces.columns import COLUMNS, KIND_CODES, Column, arrow_types, column_of
 from pvhspec.traces.decode import decode_event
 from pvhspec.traces.event import Event
 from pvhspec.traces.schema import (
@@ -219,7 +219,7 @@ def _typed(column: Column, array: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted = arrow_type(column.type)
+    wanted = arrow_types()[column.name]
     choice = isinstance(column.type, Choice)
     try:
         if choice:
@@ -313,6 +313,10 @@ def _by_kind(batch: pa.RecordBatch) -> None:
                 _refuse(here, f"an event of kind `{kind.name}` needs `{field.name}`", True)
                 continue
             array = batch.column(name)
+            if not array.null_count:  # most often, and then one pass says that all is well
+                plain = array.indices if isinstance(field.type, Choice) else array
+                if allowed is None or allowed(plain.to_numpy(zero_copy_only=False)).all():
+                    continue
             known = array.is_valid().to_numpy(zero_copy_only=False)
             if field.required:
                 _refuse(here & ~known, f"an event of kind `{kind.name}` needs `{field.name}`", True)
@@ -322,6 +326,8 @@ def _by_kind(batch: pa.RecordBatch) -> None:
                 _refuse(bad, f"`{name}`: not a value that a `{kind.name}` has")
         if kind.name == "hypercall" and {"width", "ret"} <= names:
             width = batch.column("width").fill_null(0).to_numpy()
+            if not (width == 32).any():
+                continue
             ret = batch.column("ret").fill_null(0).to_numpy()
             calls = codes == KIND_CODES["hypercall"]
             told = "`ret`: a 32-bit guest gets a signed 32-bit result"
@@ -335,19 +341,27 @@ def _refuse(rows: Any, message: str, missing: bool = False) -> None:
         raise BadBatch(message, int(np.argmax(rows)), missing)
 
 
+def _among(numbers: Any, few: Sequence[int]) -> Any:
+    """Which of them are among a few, and sooner than `numpy.isin` says it."""
+    if list(few) == list(range(len(few))):
+        return numbers < len(few)  # they are not below zero
+    found = numbers == few[0]
+    for one in few[1:]:
+        found |= numbers == one
+    return found
+
+
 def _allowed(column: Column, type: Any) -> Callable[[Any], Any] | None:
     """What a kind allows of a column that others share; None if it is all that the column holds."""
-    import numpy as np
-
     match type:
         case Int(bits, _, _, values):
             if values:
-                return lambda x: np.isin(x, values)
+                return lambda x: _among(x, values)
             if isinstance(column.type, Int) and bits < column.type.bits:
                 return lambda x: x < 1 << bits
         case Items(_, at_most) if at_most is not None:
             return lambda x: x <= at_most
         case Choice(words) if words != column.words:
             codes = [column.words.index(word) for word in words]
-            return lambda x: np.isin(x, codes)
+            return lambda x: _among(x, codes)
     return None
