@@ -154,7 +154,7 @@ class ColumnReader:
         raw: Any = self._stream
         raw = getattr(raw, "raw", raw)
         if isinstance(raw, BytesIO):
-            return raw.getbuffer()
+            return memoryview(raw.getvalue())
         try:
             if not isinstance(raw, FileIO):
                 raise OSError("it is compressed")
