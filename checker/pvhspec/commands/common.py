@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pvhspec.diagnostics import Diagnostic, PvhError, code, printable, render_all
 
 if TYPE_CHECKING:
     from pvhspec.ir.ir import Spec
-    from pvhspec.judge import Source
+    from pvhspec.judge import Judging, Source
     from pvhspec.many import Watch
     from pvhspec.names.gates import Version
     from pvhspec.report.verdict import Report, Selection
@@ -26,6 +26,7 @@ __all__ = [
     "command",
     "format_option",
     "judged",
+    "judging",
     "opened",
     "place_of_trace",
     "place_options",
@@ -175,15 +176,30 @@ def judged(
     from pvhspec.judge import judge
 
     with opened(path, args.from_, watch, content) as trace:
-        return judge(
-            spec,
-            trace,
-            authority=args.authority,
-            selection=chosen,
-            version=_release(args.release),
-            mode=args.mode,
-            solve=args.solve_budget if getattr(args, "solve", False) else None,
-        )
+        solve = args.solve_budget if getattr(args, "solve", False) else None
+        engine: Any = getattr(args, "engine", "interpreter")
+        return judge(spec, trace, **_by(args, chosen), solve=solve, engine=engine)
+
+
+@contextmanager
+def judging(
+    path: str, args: argparse.Namespace, spec: Spec, chosen: Selection, watch: Watch | None
+) -> Iterator[Judging]:
+    """One trace, to be judged event by event."""
+    from pvhspec.judge import Judging
+
+    with opened(path, args.from_, watch) as trace:
+        yield Judging(spec, trace, **_by(args, chosen))
+
+
+def _by(args: argparse.Namespace, chosen: Selection) -> dict[str, Any]:
+    """What traces are judged by, as the options say."""
+    return {
+        "authority": args.authority,
+        "selection": chosen,
+        "version": _release(args.release),
+        "mode": args.mode,
+    }
 
 
 @contextmanager
@@ -215,6 +231,7 @@ class _Watched:
 
     def __init__(self, trace: Trace, watch: Watch | None = None) -> None:
         self._trace, self._watch = trace, watch
+        self.inner = trace  # for those who do not take it event by event
         self.header = trace.header
         self.path = trace.path
         self.notices = trace.notices

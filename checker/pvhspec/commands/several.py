@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from pvhspec.commands.common import judged, selection
@@ -23,6 +24,7 @@ __all__ = ["add_many", "many", "there"]
 TWICE_READ = code("PVH538", "Standard input is named twice.")
 
 _NAMED = 20  # files of a folder that are named as passed over, unless all are asked for
+_LONG = 1 << 15  # bytes, packed or not: in a shorter trace nothing is gained
 _LIMIT = 30.0  # seconds for a cluster to answer
 
 
@@ -112,7 +114,7 @@ def _results(
             except PvhError as error:
                 yield error
 
-    if args.cluster is None and (args.jobs == 1 or len(paths) < 2):
+    if args.cluster is None and (args.jobs == 1 or (len(paths) < 2 and _in_one(args, paths))):
         return alone()
     from pvhspec.many.jobs import all_cores, beginning, judged_here
     from pvhspec.many.pace import Waiting
@@ -129,10 +131,44 @@ def _results(
         return judged_there(
             args.cluster, args.cluster_limit, paths, spec, args, here, there, waiting, order
         )
-    jobs = min(args.jobs or all_cores(), len(paths))
+    jobs = args.jobs or all_cores()
     if jobs == 1:
         return alone()
+    if len(paths) == 1:
+        return _pieces(paths[0], args, spec, chosen, jobs) or alone()
+    jobs = min(jobs, len(paths))
     return judged_here(paths, here, jobs, waiting, beginning(sizes, jobs))
+
+
+def _in_one(args: argparse.Namespace, paths: Sequence[str]) -> bool:
+    """Whether a trace is too short for more than one process, or has to be judged by one."""
+    if not paths or paths[0] == "-" or args.solve or getattr(args, "engine", None) == "native":
+        return True
+    return max(_sizes(paths)) < _LONG
+
+
+def _pieces(
+    path: str, args: argparse.Namespace, spec: Spec, chosen: Selection, jobs: int
+) -> Generator[Result, None, None] | None:
+    """One trace by several processes; None where there is no place to cut it."""
+    from pvhspec.commands.common import judging, opened
+    from pvhspec.many.pace import Waiting
+    from pvhspec.many.split import judged_in_pieces, places
+
+    try:
+        with opened(path, args.from_) as trace:
+            cuts = [] if trace.header.complete.events else places(trace, jobs)
+    except PvhError:
+        return None  # told by whoever judges it
+    if not cuts:
+        return None
+
+    def results() -> Generator[Result, None, None]:
+        waiting = Waiting.on_stderr([1] * (len(cuts) + 1), "pieces")
+        open_ = partial(judging, path, args, spec, chosen)
+        yield judged_in_pieces(path, cuts, open_, jobs, waiting)
+
+    return results()
 
 
 def there(path: str, content: BinaryIO, spec: Spec, args: argparse.Namespace) -> Report:

@@ -29,20 +29,23 @@ def pace(events: int, portion: float | None, seconds: float) -> str:
 
 class Waiting:
     """One line on a terminal that says how far many traces are. `sizes` are the bytes of each
-    (0 where that is not known); `terminal` None: nobody waits."""
+    (0 where that is not known); `terminal` None: nobody waits. `what`: traces, or
+    pieces of one."""
 
-    def __init__(self, sizes: list[int], terminal: TextIO | None = None) -> None:
-        self._sizes, self._terminal = sizes, terminal
+    def __init__(
+        self, sizes: list[int], terminal: TextIO | None = None, what: str = "traces"
+    ) -> None:
+        self._sizes, self._terminal, self._what = sizes, terminal, what
         self._at: dict[int, tuple[int, float]] = {}
         self._through: set[int] = set()
         self._since = monotonic()
         self._due, self._shown = self._since + _QUIET_FOR, False
 
     @classmethod
-    def on_stderr(cls, sizes: list[int]) -> Waiting:
+    def on_stderr(cls, sizes: list[int], what: str = "traces") -> Waiting:
         """On standard error, if that is a terminal."""
         terminal = sys.stderr is not None and sys.stderr.isatty()
-        return cls(sizes, sys.stderr if terminal else None)
+        return cls(sizes, sys.stderr if terminal else None, what)
 
     @property
     def wanted(self) -> bool:
@@ -67,7 +70,9 @@ class Waiting:
         read = sum(self._sizes[which] * portion for which, (_, portion) in self._at.items())
         portion = read / whole if whole else None
         far = "" if portion is None else f", {portion:.0%}"
-        told = f"{len(self._through):,} of {len(self._sizes):,} traces: {events:,} events{far}"
+        told = (
+            f"{len(self._through):,} of {len(self._sizes):,} {self._what}: {events:,} events{far}"
+        )
         told += pace(events, portion, monotonic() - self._since)
         self._terminal.write(f"\r{told}\x1b[K")
         self._terminal.flush()

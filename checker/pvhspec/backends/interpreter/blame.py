@@ -42,6 +42,13 @@ class Blame:
         other._held, other._calls = dict(self._held), self._calls.copy()
         return other
 
+    def after(self, earlier: Blame) -> Blame:
+        """The same, had it begun with what another remembers."""
+        other = earlier.fork()
+        other._held |= self._held
+        other._calls += self._calls
+        return other
+
     def called(self, seq: int, op: Operation, succeeded: bool) -> None:
         """A call returned."""
         self._calls.append((seq, op, succeeded))

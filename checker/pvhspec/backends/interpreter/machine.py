@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -19,16 +20,25 @@ from pvhspec.backends.interpreter.obligation import Debts
 from pvhspec.backends.interpreter.observation import MOST_OPEN, Requirement, Watcher
 from pvhspec.backends.interpreter.operation import Outcome, Stepper, answered
 from pvhspec.backends.interpreter.path import Explored, Path, explore
-from pvhspec.backends.interpreter.store import Store
+from pvhspec.backends.interpreter.store import Kept, Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.backends.protocol import Call, Finding, Judgement, Seen, Verdict
 from pvhspec.ir.ir import Operation, Spec, Update
 from pvhspec.names.gates import Version
 
-__all__ = ["Look", "Machine"]
+__all__ = ["Carried", "Look", "Machine"]
 
 # A part of a step, which can be looked at again in another state, with other fields of the event.
 Look: TypeAlias = Callable[[Store, Mapping[str, Any]], Explored]
+
+
+@dataclass(slots=True)
+class Carried:
+    """What is left of an execution where events are missing: cells of states that are given, and
+    what is remembered for telling whose doing a violation is."""
+
+    cells: Kept
+    blame: Blame
 
 
 class Machine:
@@ -94,7 +104,18 @@ class Machine:
     def forget(self) -> None:
         """Events may be missing here: nothing that could have changed is known any more."""
         self._lost(name for name, state in self.spec.states.items() if not state.given)
+        self.store.unwrite()
         self._debts.forget()
+
+    def carried(self) -> Carried:
+        """What is known that not even missing events make unknown."""
+        given = {name for name, state in self.spec.states.items() if state.given}
+        return Carried(self.store.kept(given), self._blame.fork())
+
+    def carry(self, carried: Carried) -> None:
+        """Begin with what an execution before this one has left."""
+        self.store.keep(carried.cells)
+        self._blame = carried.blame.fork()
 
     def open_debts(self) -> list[tuple[str, int]]:
         """Obligations that were still open at the end: clause, and the event that opened it."""

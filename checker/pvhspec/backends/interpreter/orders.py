@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.backends.interpreter.machine import Carried, Machine
 from pvhspec.backends.protocol import Judgement, Seen, Verdict
 
 __all__ = ["Orders"]
@@ -72,6 +72,14 @@ class Orders:
             return
         del self._left[1:]
         self._left[0].forget()
+
+    def carried(self) -> Carried:
+        """What is left where events are missing, once no call waits for others."""
+        return self._left[0].carried()
+
+    def carry(self, carried: Carried) -> None:
+        """Begin with what an execution before this one has left."""
+        self._left[0].carry(carried)
 
     def open_debts(self) -> list[tuple[str, int]]:
         """Obligations that are open at the end, whatever the order was."""

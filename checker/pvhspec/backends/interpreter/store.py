@@ -10,11 +10,14 @@ from typing import Any, Protocol, TypeAlias
 from pvhspec.backends.interpreter.values import ANY, OneOf
 from pvhspec.ir.ir import State
 
-__all__ = ["Cell", "Drift", "Store"]
+__all__ = ["Cell", "Drift", "Kept", "Store"]
 
 Cell: TypeAlias = tuple[str, tuple[Any, ...]]
 Smears: TypeAlias = dict[str, list[tuple[tuple[Any, ...], Any]]]
 Saved: TypeAlias = tuple[dict[str, dict[tuple[Any, ...], Any]], Smears, set[str]]
+Kept: TypeAlias = tuple[
+    dict[str, dict[tuple[Any, ...], Any]], Smears, set[str], dict[Cell, tuple[int, str]]
+]
 
 _MOST_VALUES = 8  # a cell that may have more values is unknown
 
@@ -169,6 +172,33 @@ class Store:
         self._cells[state].clear()
         self._smears.pop(state, None)
         self._lost.add(state)
+
+    def unwrite(self) -> None:
+        """Nobody knows any more who wrote a cell, but of states that are given."""
+        for cell in [cell for cell in self.writers if not self._states[cell[0]].given]:
+            del self.writers[cell]
+
+    def kept(self, states: Collection[str]) -> Kept:
+        """All that is known of these states, and who wrote it; nothing where that is as it was."""
+        cells, smears, lost = self.saved()
+        writers = {cell: by for cell, by in self.writers.items() if cell[0] in states}
+        return (
+            {state: found for state, found in cells.items() if found and state in states},
+            {state: found for state, found in smears.items() if state in states},
+            lost.intersection(states),
+            writers,
+        )
+
+    def keep(self, kept: Kept) -> None:
+        """Know that of those states, before anything has happened."""
+        cells, smears, lost, writers = kept
+        for state, found in cells.items():
+            self._cells[state] = _Touched(len(self._states[state].indices), found)
+        self._smears |= {state: list(found) for state, found in smears.items()}
+        self._lost |= lost
+        self.writers |= writers
+        for state in {*cells, *smears, *lost}:
+            self._changed(state)
 
     def saved(self) -> Saved:
         """All that is known, to come back to."""
