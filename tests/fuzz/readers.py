@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +18,12 @@ from pvhspec.ir.ir import Spec
 from pvhspec.judge import judge
 from pvhspec.syntax.format import format_module
 from pvhspec.syntax.parse import parse_manifest, parse_module
-from pvhspec.traces import FORMATS, Trace
+from pvhspec.traces import FORMATS, Header, Trace
 from pvhspec.traces.decode import decode_event
 from pvhspec.traces.encode import encode_event
 from pvhspec.traces.merge import Merge
 from tests.traces.foreign_samples import CRASH, EVTCHN, FOREIGN, SINGLESTEP, VMCB, VMCS, hvmctx
+from tests.traces.test_round_trip import every_kind
 from tests.traces.trace_dat_files import RUN, trace_dat
 from tests.traces.xentrace_files import some_file, ties
 
@@ -201,6 +203,26 @@ def _trace_dats() -> Sequence[bytes]:
     return [trace_dat(RUN, version, compression) for version, compression in forms]
 
 
+def _columns(format: str) -> Callable[[], Sequence[bytes]]:
+    @cache
+    def files() -> Sequence[bytes]:
+        from pvhspec.traces.column_writer import ArrowWriter, ParquetWriter
+        from pvhspec.traces.tabulate import batches
+
+        kind = ArrowWriter if format == "arrow" else ParquetWriter
+        made = []
+        with tempfile.TemporaryDirectory() as folder:
+            for rows in (8, 1 << 12):
+                path = Path(folder) / f"{rows}.{format}"
+                with kind(path, Header()) as writer:
+                    for batch in batches(every_kind(), rows):
+                        writer.write(batch)
+                made.append(path.read_bytes())
+        return made
+
+    return files
+
+
 def _reader(
     name: str, good: Callable[[], Sequence[bytes]], share: int = 10, text: bool = True,
     whole: bool = False,
@@ -223,6 +245,8 @@ TARGETS: dict[str, Target] = {
         _reader("console", _consoles),
         _reader("xentrace", _windows, text=False, whole=True),
         _reader("trace-dat", _trace_dats, text=False, whole=True),
+        _reader("arrow", _columns("arrow"), text=False, whole=True),
+        _reader("parquet", _columns("parquet"), text=False, whole=True),
         Target("module", _modules, _parsed, 4),
         Target("manifest", _manifests, _manifest, 2),
         Target("judge", _files("real/*.jsonl"), _judged, 1),
