@@ -96,10 +96,14 @@ def test_values_that_are_large() -> None:
     assert [e for batch in batches(events) for e in events_of(batch)] == events
 
 
-def test_a_column_that_comes_late_does_not_lose_what_was_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_column_that_comes_late_does_not_lose_what_was_before(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pvhspec.traces.column_writer._GROUP", 14)
     events = [Event("upcall", n, {"vector": n}) for n in range(50)]
     events += [Event("io", 50, {"op": "read", "port": 80}), Event("end", 51, {"reason": "cut"})]
-    path = written(tmp_path, "arrow", Header(), events, rows=7)
+    path = written(tmp_path, format, Header(), events, rows=7)
     assert list(open_trace(path)) == events
 
 

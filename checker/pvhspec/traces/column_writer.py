@@ -100,24 +100,43 @@ class ColumnWriter:
         return PvhError(Diagnostic(errors.CANNOT_WRITE, reason(error), path=self.path))
 
 
-class ArrowWriter(ColumnWriter):
-    """Arrow's file format, not compressed, so that it can be used where it is mapped.
-
-    A column takes its space in every row once the file has it, and what columns a file has must be
-    said first. It has those of the first batch; where another turns up, what was written is
-    written again with it.
-    """
+class _Late(ColumnWriter):
+    """A format that must know first which columns there are. A file has those of what comes first;
+    where another turns up later, what was written is written again with it."""
 
     _writer: Any = None
     _names: tuple[str, ...] = ()
 
-    def _write(self, batch: pa.RecordBatch) -> None:
+    def _prepare(self, names: set[str], long: bool) -> None:
+        """See to it that the file has these columns."""
         if self._writer is None:
-            late = _LATE if len(batch) >= ROWS else ()
-            self._names = _in_order({*batch.schema.names, *late})
+            self._names = _in_order({"seq", "kind", *names, *(_LATE if long else ())})
             self._begin()
-        elif not set(batch.schema.names) <= set(self._names):
-            self._again({*self._names, *batch.schema.names})
+        elif not names <= set(self._names):
+            self._writer.close()
+            self._stream.close()
+            old = self._part.with_name(f"{self._part.name}.old")
+            self._part.rename(old)
+            try:
+                self._stream = self._part.open("xb")
+                self._names = _in_order({*self._names, *names})
+                self._begin()
+                self._copy(old)
+            finally:
+                old.unlink()
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+    def _copy(self, old: Path) -> None:
+        raise NotImplementedError
+
+
+class ArrowWriter(_Late):
+    """Arrow's file format, not compressed, so that it can be used where it is mapped."""
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        self._prepare(set(batch.schema.names), len(batch) >= ROWS)
         self._writer.write_batch(_widened(batch, self._names))
 
     def _begin(self) -> None:
@@ -126,37 +145,20 @@ class ArrowWriter(ColumnWriter):
         schema = arrow_schema(list(self._names), self._header)
         self._writer = pa.ipc.new_file(self._stream, schema)
 
-    def _again(self, names: set[str]) -> None:
+    def _copy(self, old: Path) -> None:
         import pyarrow as pa
 
-        self._writer.close()
-        self._stream.close()
-        old = self._part.with_name(f"{self._part.name}.old")
-        self._part.rename(old)
-        try:
-            self._stream = self._part.open("xb")
-            self._names = _in_order(names)
-            self._begin()
-            with pa.OSFile(str(old)) as source, pa.ipc.open_file(source) as written:
-                for number in range(written.num_record_batches):
-                    self._writer.write_batch(_widened(written.get_batch(number), self._names))
-        finally:
-            old.unlink()
+        with pa.OSFile(str(old)) as source, pa.ipc.open_file(source) as written:
+            for number in range(written.num_record_batches):
+                self._writer.write_batch(_widened(written.get_batch(number), self._names))
 
     def _finish(self) -> None:
-        if self._writer is None:
-            self._names = ("seq", "kind")
-            self._begin()
+        self._prepare(set(), False)
         self._writer.close()
 
 
-class ParquetWriter(ColumnWriter):
-    """Parquet: row groups of a quarter of a million events, with statistics and an index of pages.
-
-    A trace that is shorter than that has only the columns it needs; a longer one has all.
-    """
-
-    _writer: Any = None
+class ParquetWriter(_Late):
+    """Parquet: row groups of a quarter of a million events, with statistics and page indices."""
 
     def __init__(self, path: str | Path, header: Header) -> None:
         super().__init__(path, header)
@@ -168,48 +170,62 @@ class ParquetWriter(ColumnWriter):
         self._waiting.append(batch)
         self._rows += len(batch)
         if self._rows >= _GROUP:
-            self._group(tuple(COLUMNS))
+            self._group(long=True)
 
-    def _group(self, names: tuple[str, ...]) -> None:
-        import pyarrow as pa
-
-        schema = arrow_schema(list(names), self._header)
-        if self._writer is None:
-            self._begin(schema)
-        wide = [_widened(batch, names).replace_schema_metadata(schema.metadata)
-                for batch in self._waiting]  # fmt: skip
+    def _group(self, long: bool) -> None:
         used = {name for batch in self._waiting for name in batch.schema.names}
+        self._prepare(used, long)
         self._used.append(list(_in_order(used)))
-        self._writer.write_table(pa.Table.from_batches(wide, schema), row_group_size=2 * _GROUP)
+        self._put(self._waiting)
         self._waiting.clear()
         self._rows = 0
 
-    def _begin(self, schema: pa.Schema) -> None:
+    def _put(self, batches: list[Any]) -> None:
+        import pyarrow as pa
+
+        schema = arrow_schema(list(self._names), self._header)
+        wide = [_widened(batch, self._names).cast(schema) for batch in batches]
+        self._writer.write_table(pa.Table.from_batches(wide, schema), row_group_size=2 * _GROUP)
+
+    def _begin(self) -> None:
         import pyarrow.parquet as pq
 
-        names = schema.names
+        schema = arrow_schema(list(self._names), self._header)
         # Numbers that only go up: their differences are small. A dictionary of them is lost work.
-        rising = [n for n in ("seq", "ts", "ts_call", "begin", "end") if n in names]
-        leaves = [n for n in names if n not in rising and n not in ("origin", "text", "json")]
+        rising = [n for n in ("seq", "ts", "ts_call", "begin", "end") if n in self._names]
+        plain = {*rising, "origin", "text", "json"}
+        leaves = [leaf for n in self._names if n not in plain for leaf in _leaves(schema, n)]
         self._writer = pq.ParquetWriter(
             self._stream,
             schema,
             compression="zstd",
             compression_level=1,
-            use_dictionary=[leaf for name in leaves for leaf in _leaves(schema, name)],
+            use_dictionary=leaves,
             column_encoding={name: "DELTA_BINARY_PACKED" for name in rising},
             write_page_index=True,
             version="2.6",
         )
 
+    def _copy(self, old: Path) -> None:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(old, pre_buffer=False) as written:
+            for number in range(written.num_row_groups):
+                group = written.iter_batches(ROWS, row_groups=[number])
+                self._put([_again(batch) for batch in group])
+
     def _finish(self) -> None:
-        used = {name for batch in self._waiting for name in batch.schema.names}
-        if self._writer is None:
-            self._group(_in_order({"seq", "kind", *used}))
-        elif self._waiting:
-            self._group(tuple(COLUMNS))
+        if self._waiting or self._writer is None:
+            self._group(long=False)
         self._writer.add_key_value_metadata({METADATA_USED: json.dumps(self._used)})
         self._writer.close()
+
+
+def _again(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What this module wrote, with its dictionaries as they were."""
+    from pvhspec.traces.untabulate import checked
+
+    return checked(batch, 0)
 
 
 def _leaves(schema: pa.Schema, name: str) -> list[str]:
