@@ -6,13 +6,27 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pvhspec.backends.machine.model import Ask
+from pvhspec.conform.render import FRAMES
 from pvhspec.conform.writer import SELF, Writer
 from pvhspec.ir.ir import Op, Operation, Quant
+from pvhspec.targets import steps as st
+from pvhspec.types.types import BitsType
 
 __all__ = ["Scenes", "clauses_of"]
 
 _TRIES = 30  # calls drawn for a clause that nothing has shown yet
+_FIFO_PAGES = 8  # of those whose frame numbers are handed over, as many as queues are given
+_LETS_OTHERS_IN = frozenset({"EVTCHNOP_bind_virq", "EVTCHNOP_bind_pirq"})
 _LOOKED_AT = 24  # ports whose status is asked for at once, at most
+
+
+def _page(number: int) -> st.Area:
+    """A page of the area that is handed over by its frame number."""
+    return st.Area(FRAMES + (number << 12))
+
+
+def _gives_port(op: Operation) -> bool:
+    return any(c.var.type.name == "Port" for c in op.choices if isinstance(c.var.type, BitsType))
 
 
 def clauses_of(op: Operation) -> Iterator[str]:
@@ -32,7 +46,7 @@ class Scenes:
         for op in writer.operations:
             for clause in dict.fromkeys(clauses_of(op)):
                 self._about.setdefault(clause, []).append(op)
-        self.takers = [o for o in writer.operations if o.choices]
+        self.takers = [o for o in writer.operations if _gives_port(o)]
 
     def aim(self, only: tuple[Operation, ...] = ()) -> None:
         """A try at each clause that nothing has shown yet; by these operations only, if given."""
@@ -170,12 +184,69 @@ class Scenes:
         begin = writer.named("EVTCHNOP_init_control")
         if begin is None:
             return
-        writer.ask(self.good(begin))
+        if self.random.random() < 0.7:
+            among = [o for o in among if o.name not in _LETS_OTHERS_IN]
+        pages = self.random.sample(range(_FIFO_PAGES), 2)
+        ask = Ask(begin, {"control_gfn": pages[0], "offset": 0, "vcpu": 0})
+        if self.random.random() < 0.7:
+            self._shown(ask, st.UseFifo("block", 0, _page(pages[0])), pages[0])
+            more = writer.named("EVTCHNOP_expand_array")
+            if more is not None:
+                page = st.UseFifo("page", 0, _page(pages[1]))
+                self._shown(Ask(more, {"array_gfn": pages[1]}), page, pages[1])
+        else:
+            writer.ask(self.good(begin))
         end = writer.calls + calls
         while writer.calls < end:
             told = writer.call(2, among)
+            if self.random.random() < 0.3:
+                self._handle()
+            if self.random.random() < 0.2:
+                writer.steps.append(st.Fifo(writer.plan.vcpus))
             if self.random.random() < 0.1:
                 writer.touched(told)
         self.aim()
+        writer.steps.append(st.Fifo(writer.plan.vcpus))
         self.audit()
         self.clear()
+
+    def _shown(self, ask: Ask, place: st.UseFifo, page: int) -> None:
+        """A page of zeroes is handed over, and looked at."""
+        writer = self.writer
+        writer.steps.append(st.Write(_page(page), bytes(4096)))
+        if place.what == "page":
+            for port in self._words():
+                clear = {"what": "fifo_word", "index": port, "value": 0, "width": 32}
+                writer.happen("store", clear)
+        else:
+            writer.happen("store", {"what": "fifo_ready", "index": 0, "value": 0, "width": 32})
+        writer.ask(ask)
+        writer.steps += [place, st.Fifo(1)]
+        ready = sum(bool(self.model.cell("ready", 0, 0, q)) << q for q in range(16))
+        heads = {q: self.model.cell("head", 0, 0, q) for q in range(16)}
+        ports = 1024 * min(1, self.model.cell("array_pages", 0))
+        blocks = {0: {"ready": ready, "heads": heads}}
+        writer.happen("fifo_words", {"ports": ports, "words": self._words(), "blocks": blocks})
+
+    def _words(self) -> dict[int, int]:
+        """The event words that are not 0, as the model has them."""
+        found: dict[int, int] = {}
+        for port in range(self.model.cell("valid_ports", 0)):
+            word = self.model.cell("word_link", 0, port)
+            for bit, state in ((31, "word_pending"), (30, "word_masked"), (29, "linked")):
+                word |= bool(self.model.cell(state, 0, port)) << bit
+            if word:
+                found[port] = word
+        return found
+
+    def _handle(self) -> None:
+        """The guest changes an event word, or has looked at all queues."""
+        writer = self.writer
+        what: st.StoreWhat = "fifo_word" if self.random.random() < 0.7 else "fifo_ready"
+        index = value = 0
+        if what == "fifo_word":
+            port = writer.drawer.pools.bundles.of_kind("Port", self.random)
+            index = port if port is not None and port < 64 else self.random.randrange(12)
+            value = self.random.choice((0, 0, 1 << 30, 1 << 31, 3 << 30))
+        writer.steps.append(st.Store(what, index, "set", value))
+        writer.happen("store", {"what": what, "index": index, "value": value, "width": 32})

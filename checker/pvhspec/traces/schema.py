@@ -248,6 +248,22 @@ KINDS: Mapping[str, Kind] = {
             ),
         ),
         Kind("grant_status", (Field("ref", _U32), Field("status", _X16))),
+        Kind(
+            "ring",
+            (
+                Field("what", Choice(("xencons_ring", "xenstore_ring")), required=True),
+                *_all("out_prod out_cons in_prod in_cons", _X32),
+                *_all("connection error server_features", _U32),
+            ),
+        ),
+        Kind(
+            "xs_message",
+            (
+                Field("to", Choice(("to_server", "to_guest")), required=True),
+                *_all("type req_id tx_id len", _U32),
+            ),
+        ),
+        Kind("xenbus", (Field("device", Text()), Field("state_written", _U32))),
         Kind("apic", (Field("register", _X32), Field("value", _X32))),
         Kind(
             "hypercall_page",
