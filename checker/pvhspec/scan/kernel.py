@@ -292,6 +292,8 @@ def name(data: Bytes, at, guess, names: Words, state: Words):
             at += 1
             char = data[at]
         length = at - first
+        if length > LONGEST:
+            return -1
         n = 0
         while n < NAMES:
             if (

@@ -48,14 +48,14 @@ WHAT, SLOT, BIT, LIMIT, MORE = range(5)
 # A name: its bytes as two words, which bits of them count, its length.
 NAME = 5
 LOW, HIGH, MASK_LOW, MASK_HIGH, LENGTH = range(5)
-WORD = 24  # bytes a word of a choice has in the table
+LONGEST = 16  # bytes of a name that two words hold; lines with longer ones are the reader's
 
 _names = list(
     dict.fromkeys(
         ["kind", *(f.name for f in COMMON), *(f.name for k in _KINDS.values() for f in k.fields)]
     )
 )
-assert max(map(len, _names)) <= 16
+_names = [name for name in _names if len(name) <= LONGEST]
 NAMES = len(_names)
 KINDS = len(_KINDS)
 KIND_NAME = 0
@@ -79,14 +79,15 @@ def _fill() -> None:
             if field.required:
                 _required[code] |= bit
             match field.type:
-                case Int(_, signed, _, values):
+                case Int(bits, signed, _, values):
                     what = SEQ if field.name == "seq" else SIGNED if signed else NUMBER
-                    high = -1 if field.type.bits == 64 else (1 << field.type.bits) - 1
+                    high = -1 if bits == 64 else (1 << bits) - 1
+                    if signed and (field.name, bits) != ("ret", 64):
+                        what = NESTED  # the reader's affair, as all that has no code here
                     if values:
                         high = max(values)
                         if values != tuple(range(len(values))):
-                            assert values == (32, 64)
-                            what = WIDTH
+                            what = WIDTH if values == (32, 64) else NESTED
                     _put(code, field.name, what, _WORDS.index(column), bit, high)
                 case Flag():
                     _put(code, field.name, FLAG, _WORDS.index(column), bit)
@@ -99,8 +100,8 @@ def _fill() -> None:
                 case Bytes():
                     _put(code, field.name, MEMORY, _TEXTS.index(column), bit)
                 case Items(_, at_most) if at_most is not None:
-                    assert at_most == 6
-                    _put(code, field.name, ARGUMENTS, _WORDS.index(column), bit)
+                    what = ARGUMENTS if at_most == 6 else NESTED
+                    _put(code, field.name, what, _WORDS.index(column), bit)
                 case Items():
                     _put(code, field.name, STRINGS, _LISTS.index(column), bit)
                 case Rows() if column in _LISTS:
@@ -112,12 +113,15 @@ def _fill() -> None:
 def _put(
     code: int, name: str, what: int, slot: int, bit: int, limit: int = 0, more: int = 0
 ) -> None:
+    if name not in _names:
+        return
     at = (code * (NAMES + 1) + _names.index(name)) * FIELD
     _fields[at : at + FIELD] = (what, slot, bit, limit, more)
 
 
 _fill()
 CODES = len(_choices)
+WORD = max(len(word) for word, _ in _choices)  # bytes that a word has in the table
 
 
 def constants() -> dict[str, int]:

@@ -358,7 +358,8 @@ def _allowed(column: Column, type: Any) -> Callable[[Any], Any] | None:
             if values:
                 return lambda x: _among(x, values)
             if isinstance(column.type, Int) and bits < column.type.bits:
-                return lambda x: x < 1 << bits
+                high = 1 << (bits - 1 if type.signed else bits)
+                return lambda x: (x < high) & (x >= (-high if type.signed else 0))
         case Items(_, at_most) if at_most is not None:
             return lambda x: x <= at_most
         case Choice(words) if words != column.words:
