@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Ask the specification": {
         "explain": ("explain", "a clause: prose, formula, authority, citation, examples"),
+        "facts": ("facts", "what the ABI is known to say, and which clauses say it"),
         "prove": ("prove", "what always holds"),
         "query": ("query", "can it happen, and how; what must hold"),
         "repl": ("repl", "question after question"),

@@ -67,7 +67,10 @@ def _differences(struct: Struct, layout: Layout, narrow: int) -> Iterator[str]:
         if named is not None:  # a part of it
             fine = any(offset <= at and at + size <= offset + most for offset, most in places)
         elif places:
-            fine = any(offset == at and _fits(field, size, most) for offset, most in places)
+            fine = any(
+                offset == at and (_fits(field, size, most) or _and_padding(layout, at, size, most))
+                for offset, most in places
+            )
         else:
             fine = at + size <= layout.size and not _used(layout, at, size)
         if not fine:
@@ -84,6 +87,11 @@ def _is(name: str, path: str) -> bool:
 def _fits(field: StructField, size: int, most: int) -> bool:
     """A text is all of its letters but for the last, which is a field of its own."""
     return size == most or (field.count > 1 and size == most - 1)
+
+
+def _and_padding(layout: Layout, at: int, size: int, most: int) -> bool:
+    """What is wider than the member takes in what pads it, and nothing else."""
+    return size > most and not _used(layout, at + most, size - most)
 
 
 def _used(layout: Layout, at: int, size: int) -> bool:
@@ -112,7 +120,9 @@ def _constants() -> Iterator[tuple[str, str, tuple[int, ...]]]:
                     before = prefixes.get(name.text, "")
                     for each in variants:
                         if each.value is not None:
-                            yield each.name.text, f"{before}{each.name.text}", (each.value,)
+                            # Of a narrow type the headers may have the same as a negative number.
+                            values = (each.value, (each.value - (1 << 16)) % (1 << 64))
+                            yield each.name.text, f"{before}{each.name.text}", values
                 case ast.BitsDecl(name=name, fields=fields) if name.text not in ELSEWHERE:
                     before = prefixes.get(name.text, "")
                     for bit in fields:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvhspec.ir.cache import load_sources, load_spec
 from pvhspec.judge import judge
+from pvhspec.site.facts import facts_page
 from pvhspec.site.pages import Book, reference
 from pvhspec.traces import open_trace
 
@@ -52,7 +53,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     from mkdocs.structure.files import File
     from pygments.formatters import HtmlFormatter
 
-    made = {f"reference/{name}": text for name, text in reference(_book()).items()}
+    book = _book()
+    made = {f"reference/{name}": text for name, text in reference(book).items()}
+    made["facts.md"] = facts_page(book.spec, book.shown_by)
     made |= {name: borrowed(*where) for name, where in PAGES.items()}
     for mode, style in _STYLES.items():
         colours: Any = HtmlFormatter(style=style)
