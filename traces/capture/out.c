@@ -58,11 +58,21 @@ void out_record(enum record type, u8 flags, const void *data, u32 length)
  * is sent; what faults ends it. */
 void out_memory(enum label label, word address, u32 length)
 {
-    static u8 piece[0x1000];
+    static u8 piece[0x1000], again[64];
     while (length) {
         u32 part = length < sizeof(piece) ? length : sizeof(piece);
         u64 at = address;
         int fault = copy(piece, (void *)address, part);
+        /* What Xen may be writing is read until it is whole. */
+        if (!fault && part <= sizeof(again))
+            for (u32 i = 0; i < 100 && !copy(again, (void *)address, part); i++) {
+                u32 same = 0;
+                while (same < part && piece[same] == again[same])
+                    same++;
+                if (same == part)
+                    break;
+                memcpy(piece, again, part);
+            }
         if (fault) {
             u8 vector = fault - 1;
             out_record(REC_FAULT, 0, &vector, 1);

@@ -41,6 +41,7 @@ RANGE = Struct("<QI")  #: address, length
 RETURN = Struct("<B3xIQ")  #: fault, clobbered, value
 APIC = Struct("<II")  #: register, value
 SHARED_WORD = Struct("<BxH4xQ")  #: what, index, value
+TIME = Struct("<I4xQQIbB2x")  #: struct vcpu_time_info of xen.h
 ORDER = Struct("<QQ")  #: begin, end
 CRASH = Struct("<4Q")  #: vector, error, ip, cr2
 

@@ -270,6 +270,18 @@ KINDS: Mapping[str, Kind] = {
             (_VIEW, Field("gpa", _X64, required=True), Field("bytes", Bytes(), required=True)),
         ),
         Kind("interruptible", ()),
+        Kind(
+            "time",
+            (
+                Field("of", _U32),
+                Field("version", _U32),
+                *_all("tsc_timestamp system_time", _X64),
+                Field("tsc_to_system_mul", _X32),
+                Field("tsc_shift", Int(8, signed=True)),
+                Field("flags", Int(8)),
+                Field("tsc", _X64),
+            ),
+        ),
         Kind("upcall", (Field("vector", _U32),)),
         Kind(
             "inject",
