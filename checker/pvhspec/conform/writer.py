@@ -118,7 +118,13 @@ class Writer:
 
     def _saved(self, op: Operation, told: Foretold) -> tuple[int, str, bool] | None:
         """A slot for the port that a call is going to give."""
-        if told.code or not op.choices or self.random.random() < 0.4:
+        gives = [u.value for u in op.updates if getattr(u.value.type, "name", "") == "Port"]
+        if (
+            told.code
+            or not op.choices
+            or op.choices[0].var not in gives
+            or self.random.random() < 0.4
+        ):
             return None
         port = told.out.get(op.choices[0].var.name)
         field = next(

@@ -127,8 +127,29 @@ def _periodic(op: Operation, values: Values, model: Model, random: Random) -> No
         values["period_ns"] = random.choice((0, 999_999, 10**9, (1 << 62) - 1, 1 << 62))
 
 
+def _copy(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """Not into a frame that is the guest's own: nobody knows what lies there."""
+    if not values["flags"] & 2 and random.random() < 0.7:
+        values["flags"] |= 2
+    values["dest_frame"] = values["dest_ref"] = random.choice((8, 9, 9, 1 << 20))
+    values["source_frame"] = values["source_ref"] = random.choice((8, 9, 511, 512, 0x7FFF))
+
+
+def _list(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """A list in low memory, where nothing is that a PVH guest needs."""
+    values["frame_list"] = 0x8000
+
+
+def _map(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """To where nothing is."""
+    values["host_addr"] = 0x40000000 + random.randrange(1 << 16 << 12)
+
+
 _CHANGES: dict[str, Callable[[Operation, Values, Model, Random], None]] = {
     "CONSOLEIO_write": _write,
+    "GNTTABOP_copy": _copy,
+    "GNTTABOP_map_grant_ref": _map,
+    "GNTTABOP_setup_table": _list,
     "SCHEDOP_pin_override": _pin,
     "SCHEDOP_poll": _timeout,
     "SCHEDOP_remote_shutdown": _end,

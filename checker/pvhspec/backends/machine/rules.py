@@ -149,7 +149,7 @@ def _rule(op: Operation, bundles: dict[str, Bundle[int]], width: int) -> Any:
     given: dict[str, Any] = {f"field_{name}": strategy for name, strategy in fields.items()}
     given |= {"memory": memory, "cpl": st.sampled_from((0,) * 19 + (3,))}
     decorate: Any = rule
-    if op.choices:
+    if any(getattr(c.var.type, "name", None) == "Port" for c in op.choices):
         return decorate(target=bundles["Port"], **given)(make)
     return decorate(**given)(_quiet(make))
 
