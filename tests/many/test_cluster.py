@@ -76,7 +76,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(tmp_path: Path, cluster: An
     assert running.poll() is None
     for pid in workers[:2]:
         os.kill(pid, signal.SIGKILL)
-    out, told = running.communicate(timeout=60)
+    out, told = running.communicate(timeout=240)
     assert (running.returncode, first + out, told) == one
 
 
@@ -107,7 +107,7 @@ def test_one_that_kills_workers_is_told_as_that_and_takes_nothing_with_it(
     spec, _ = load_spec(REPO / "tests" / "cli/inputs/bell")
     assert spec is not None
     working = judged_there(
-        cluster.scheduler_address, 30.0, [*paths, "missing"], spec, Namespace(word="W", run=None),
+        cluster.scheduler_address, 120.0, [*paths, "missing"], spec, Namespace(word="W", run=None),
         here, judge, Waiting([0] * 11), range(11),
     )  # fmt: skip
     found = [*working]
@@ -224,7 +224,7 @@ def test_it_is_lost_in_the_middle(tmp_path: Path) -> None:
         assert running.stdout is not None
         first = running.stdout.readline()
         scheduler.kill()
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=240)
     finally:
         for process in filter(None, (scheduler, worker)):
             process.kill()

@@ -30,7 +30,7 @@ PVHSPEC = (sys.executable, "-m", "pvhspec")
 def check(folder: Path, *words: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
     done = subprocess.run(
         [*PVHSPEC, "check", "--spec", "bell", *words],
-        cwd=folder, input=stdin, capture_output=True, check=False, timeout=120,
+        cwd=folder, input=stdin, capture_output=True, check=False, timeout=240,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -177,13 +177,13 @@ def test_however_the_command_ends_no_process_is_left(tmp_path: Path, how: signal
     )
     assert running.stdout is not None
     assert b"conforms" in running.stdout.readline()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while len(workers := children(running.pid)) < 2 and time.monotonic() < until:
         time.sleep(0.02)
     assert len(workers) == 2
     # As a terminal does it: to all of them.
     (os.killpg if how == signal.SIGINT else os.kill)(running.pid, how)
-    _, told = running.communicate(timeout=20)
+    _, told = running.communicate(timeout=60)
     assert running.returncode == (130 if how == signal.SIGINT else -how)
     if how == signal.SIGINT:
         assert told == b"pvhspec: interrupted\n"

@@ -25,7 +25,7 @@ TWICE_READ = code("PVH538", "Standard input is named twice.")
 
 _NAMED = 20  # files of a folder that are named as passed over, unless all are asked for
 _LONG = 1 << 15  # bytes, packed or not: in a shorter trace nothing is gained
-_LIMIT = 30.0  # seconds for a cluster to answer
+_LIMIT = 60.0  # seconds for a cluster to answer
 
 
 def _count(text: str) -> int:
