@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from io import FileIO
+from io import BytesIO, FileIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -178,7 +178,7 @@ class _Window:
         self._over = False
         self._failed: Exception | None = None
         inner = getattr(stream, "raw", None)
-        self._size = _CHUNK if isinstance(inner, FileIO) else _PACKED
+        self._size = _CHUNK if isinstance(inner, FileIO | BytesIO) else _PACKED
 
     def whole(self) -> tuple[int, int]:
         """From where to where there are whole lines in `data`, a chunk at most; nothing if there

@@ -285,6 +285,8 @@ class ParquetReader(ColumnReader):
         if "seq" not in wanted or "kind" not in wanted:
             wanted = ["seq", "kind", *wanted]
         yield from self._file.iter_batches(_ROWS, row_groups=[part], columns=wanted)
+        if isinstance(self._map, mmap.mmap):  # or the whole file would count as memory
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def _used(self, part: int) -> list[str]:
         """The columns of a row group in which there is something, or may be."""
