@@ -26,7 +26,7 @@ typedef unsigned long word; /* 32 or 64 bits: the probe's width */
 enum record {
     REC_HELLO = 1, REC_ENTRY, REC_MEM, REC_CPUID, REC_MSR, REC_CALL, REC_RETURN, REC_SHARED,
     REC_STORE, REC_UPCALL, REC_WINDOW, REC_CRASH, REC_END, REC_NOTE, REC_FAULT, REC_ORDER,
-    REC_FIFO, REC_APIC,
+    REC_FIFO, REC_APIC, REC_TOUCH,
 };
 
 /* Labels of REC_MEM. =PY */

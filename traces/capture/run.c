@@ -10,7 +10,7 @@ enum step_type {
     STEP_HYPERCALL = 1, STEP_CPUID, STEP_READ_MSR, STEP_WRITE_MSR, STEP_READ, STEP_WRITE,
     STEP_USE_PAGE, STEP_USE_SHARED, STEP_USE_VCPU, STEP_SHARED, STEP_STORE, STEP_WINDOW,
     STEP_NOTE, STEP_HANG, STEP_SIPI, STEP_AWAIT_VCPU, STEP_RACE, STEP_USE_FIFO,
-    STEP_FIFO, STEP_APIC,
+    STEP_FIFO, STEP_APIC, STEP_TOUCH,
 };
 
 enum operand_kind { OP_NUMBER, OP_SLOT, OP_SCRATCH, OP_ALIAS, OP_HOLE, OP_START_INFO, OP_AP_ENTRY };
@@ -110,7 +110,6 @@ static void meet(u32 me)
         ;
 }
 
-static void do_hypercall(void *registers)
 /* Non-maskable interrupts that have come since they were last told of. */
 static void tell_nmis(struct cpu *cpu)
 {
@@ -119,6 +118,7 @@ static void tell_nmis(struct cpu *cpu)
         out_record(REC_UPCALL, 0, &vector, sizeof(vector));
 }
 
+static void do_hypercall(void *registers)
 {
     hypercall(registers);
 }
@@ -173,9 +173,9 @@ static void step_hypercall(const u8 *body)
     for (u32 i = 0; i < call->args; i++)
         head.arg[i] = registers.arg[i];
 
-    /* Said before the call is made, so that a call that does not return is still named. */
     tell_nmis(cpu);
 
+    /* Said before the call is made, so that a call that does not return is still named. */
     length = sizeof(head) - 8 * (6 - call->args);
     for (u32 i = 0; i < call->buffers; i++)
         length += 12 + buffers[i]->total;
@@ -226,9 +226,9 @@ static void step_hypercall(const u8 *body)
         if (changed[i])
             out_bytes(scratch + buffers[i]->start, buffers[i]->total);
 
-    for (u32 i = 0; i < call->saves; i++) {
     tell_nmis(cpu);
 
+    for (u32 i = 0; i < call->saves; i++) {
         u64 value = 0;
         if (fault || ((long)registers.ret < 0 && !saves[i].always))
             continue;
@@ -333,6 +333,19 @@ static void step_race(const u8 *body)
         out_remark(REMARK_NO_VCPU);
 }
 
+/* The last word of a page: read, stored to, and read again. Where no page is the hypervisor answers
+ * for it, or there is a fault. */
+static void step_touch(u64 gfn, u64 value)
+{
+    struct PACKED { u64 gfn, before, stored, after, fault; } record = {gfn, 0, value, 0, 0};
+    void *place = (void *)((word)gfn << 12 | 0xff8);
+    if (gfn >> 20)
+        return out_remark(REMARK_BAD_PROGRAM);
+    record.fault = copy(&record.before, place, 8) || copy(place, &record.stored, 8) ||
+                   copy(&record.after, place, 8);
+    out_record(REC_TOUCH, 0, &record, sizeof(record));
+}
+
 static void do_step(const struct step *step)
 {
     const u8 *body = step->body;
@@ -368,6 +381,7 @@ static void do_step(const struct step *step)
     case STEP_SIPI: cpu_send_sipi(); break;
     case STEP_AWAIT_VCPU: out_remark(reached(&race.up, 1) ? REMARK_VCPU : REMARK_NO_VCPU); break;
     case STEP_RACE: step_race(body); break;
+    case STEP_TOUCH: step_touch(value_of(operand), value_of(operand + 1)); break;
     default: out_remark(REMARK_BAD_PROGRAM);
     }
 }

@@ -110,6 +110,10 @@ def _seen(spec: Spec, example: Example, step: ExampleStep, seq: int, op: Operati
         op = dispatch.operation(int(fields.get("nr", 0)), args)
     if op is None:
         return Seen(step.kind, seq, None, fields)
+    given = fields.get("arg")
+    for n, param in enumerate(op.params if step.kind == "hypercall" else ()):
+        if given is not None and (n,) in given:
+            fields.setdefault(param.name, given[(n,)])
     for array in op.arrays:
         fields.setdefault(f"{array.name}.readable", True)
         fields.setdefault(f"{array.name}.writable", True)

@@ -41,7 +41,7 @@ def step_of(
     if op.name.startswith("VCPUOP_register_"):
         given |= _of_a_vcpu(ask.values)
     given.update(instead or {})
-    made = call_step(layout, given, _MEMORY[ask.memory], saved)
+    made = call_step(layout, given, _MEMORY[ask.memory], saved, ask.arrays)
     if not ask.cpl:
         return made
     return st.Hypercall(made.nr, made.args, made.buffers, made.saves, "direct", 3)

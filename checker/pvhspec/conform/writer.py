@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Literal
 
 from pvhspec.backends.machine.draw import Drawer, offered
-from pvhspec.backends.machine.model import Ask, Foretold, Model
+from pvhspec.backends.machine.model import Ask, Foretold, Model, chosen_port
 from pvhspec.conform.render import own_area, step_of
 from pvhspec.ir.ir import Operation, Spec, Version
 from pvhspec.programs import Layouts
@@ -16,6 +16,7 @@ from pvhspec.programs.shared import Words, fill_page, map_shared_info
 from pvhspec.targets import steps as st
 from pvhspec.targets.steps import Step
 from pvhspec.traces import Event
+from pvhspec.types.types import EnumType
 
 __all__ = ["SELF", "SHARED", "STUBS", "Plan", "Width", "Writer"]
 
@@ -51,7 +52,9 @@ class Writer:
         self.plan = plan
         self.random = Random(f"{plan.seed}/{plan.number}")
         exists = {"*": False} | {f"0,{v}": True for v in range(plan.vcpus)}
-        self.model = Model(spec, version, mode, width=plan.width, given={"vcpu_exists": exists})
+        given: dict[str, dict[str, Any]] = {"vcpu_exists": exists}
+        given["frame"] = {f"0,{page}": "ram" for page in st.SPARE_FRAMES} | {"*": "no_page"}
+        self.model = Model(spec, version, mode, width=plan.width, given=given)
         self.layouts = Layouts(spec, plan.width)
         self.counts = Counter(seen)
         self.start = Counter(seen)
@@ -63,6 +66,10 @@ class Writer:
         self.slots: dict[int, int] = {}  # port -> slot that holds it
         self.next_slot = 0
         self.page = False
+        kind = self.model.spec.states["frame"].type if "frame" in self.model.spec.states else None
+        self.plain_frames: tuple[Any, ...] = ()
+        if isinstance(kind, EnumType):
+            self.plain_frames = tuple((kind.index(name),) for name in ("no_page", "ram"))
 
     def named(self, name: str) -> Operation | None:
         """The operation of a name, if there is one here."""
@@ -118,15 +125,10 @@ class Writer:
 
     def _saved(self, op: Operation, told: Foretold) -> tuple[int, str, bool] | None:
         """A slot for the port that a call is going to give."""
-        gives = [u.value for u in op.updates if getattr(u.value.type, "name", "") == "Port"]
-        if (
-            told.code
-            or not op.choices
-            or op.choices[0].var not in gives
-            or self.random.random() < 0.4
-        ):
+        chosen = chosen_port(op)
+        if told.code or chosen is None or self.random.random() < 0.4:
             return None
-        port = told.out.get(op.choices[0].var.name)
+        port = told.out.get(chosen)
         field = next(
             (
                 u.target
@@ -161,6 +163,18 @@ class Writer:
         ports = {i[1]: None for (s, i) in told.path.writes if s in ("channel", "notify")}
         for port in list(ports)[:3]:
             self.status(port)
+        pages = {i[1]: None for (s, i) in told.path.writes if s == "frame"}
+        for gfn in [g for g in pages if g in st.SPARE_FRAMES][:3]:
+            self.touch(gfn)
+
+    def touch(self, gfn: int) -> None:
+        """What is at a frame number, if it is memory or nothing: a store shows it."""
+        what = self.model.cell("frame", 0, gfn)
+        if what in self.plain_frames:
+            value = self.random.getrandbits(64)
+            self.steps.append(st.Touch(gfn, value))
+            after = value if what == self.plain_frames[1] else (1 << 64) - 1
+            self.happen("touch", {"gfn": gfn, "stored": value, "after": after, "fault": False})
 
     def open_ports(self) -> list[int]:
         """The ports that something is bound to."""

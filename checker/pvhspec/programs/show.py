@@ -65,6 +65,8 @@ def show_step(step: Step, layouts: Layouts) -> str:
             return f"read {show_operand(address)}, {length}{label}"
         case st.Write(address, data):
             return f"write {show_operand(address)}, {_bytes(data)}"
+        case st.Touch(frame, value):
+            return f"touch {show_operand(frame)}, {show_operand(value)}"
         case st.UseHypercallPage(address):
             return f"use hypercall_page {show_operand(address)}"
         case st.UseSharedInfo(address, width):

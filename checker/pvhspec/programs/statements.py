@@ -22,7 +22,7 @@ _USED = "hypercall_page, shared_info, vcpu_info, fifo_page or fifo_block"
 _OPS: dict[str, Literal["or", "and", "set"]] = {"|=": "or", "&=": "and", "=": "set"}
 _WORDS = (
     "cpuid", "rdmsr", "wrmsr", "read", "write", "use", "map", "fill", "snapshot", "store", "set",
-    "grant", "look",
+    "grant", "look", "touch",
     "clear", "window", "note", "hang", "hypercall", "let", "for", "on", "define", "do", "watch",
     "also", "needs", "start", "send", "await", "race", "fifo", "apic",
 )  # fmt: skip
@@ -69,6 +69,10 @@ def _plain(at: Cursor, names: Names, layouts: Layouts, words: Words) -> list[Ste
             address = operand(at, names)
             at.expect(",")
             return [st.Write(address, _hex(at, names))]
+        case "touch":
+            frame = operand(at, names)
+            at.expect(",")
+            return [st.Touch(frame, operand(at, names))]
         case "use":
             return [_use(at, names, words)]
         case "map":

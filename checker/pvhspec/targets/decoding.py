@@ -282,6 +282,13 @@ class Decoder:
         return {"kind": "store", "what": wire.SHARED_WHAT[what], "width": flags, "index": index,
                 "value": hex(value)}  # fmt: skip
 
+    def touch(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
+        gfn, before, stored, after, fault = wire.TOUCH.unpack(payload)
+        event: Event = {"kind": "touch", "gfn": hex(gfn), "fault": bool(fault)}
+        if not fault:
+            event |= {"before": hex(before), "stored": hex(stored), "after": hex(after)}
+        return event
+
     def upcall(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         return {"kind": "upcall", "vector": int.from_bytes(payload[:4], "little")}
 
@@ -323,6 +330,7 @@ _HANDLERS: dict[int, _Handler] = {
     Record.ORDER: Decoder.order,
     Record.FIFO: Decoder.fifo,
     Record.APIC: Decoder.apic,
+    Record.TOUCH: Decoder.touch,
 }
 
 

@@ -217,6 +217,8 @@ def _step(step: Step) -> bytes:
             return _framed(StepType.SIPI, b"")
         case st.AwaitVcpu():
             return _framed(StepType.AWAIT_VCPU, b"")
+        case st.Touch(frame, value):
+            return _framed(StepType.TOUCH, _operand(frame) + _operand(value))
         case st.Race():
             return _race(step)
         case _:

@@ -19,6 +19,9 @@ from typing import Literal
 SLOTS = 64
 BUFFER_SPACE = 0x10000  #: bytes one step's buffers may take together, guards included
 AREA_SIZE = 0x40000  #: bytes
+#: Frames from 12 MiB on, where nothing of the probe's lies: a program may do with them what it
+#: likes. They are memory at the start, in every domain the probe runs in.
+SPARE_FRAMES = range(0xC00, 0xC40)
 MAX_ARGS = 6
 FIRST_VECTOR = 32  #: vectors below are the processor's own exceptions
 
@@ -180,6 +183,18 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Touch:
+    """Report the last 8 bytes of a page before and after `value` is stored there.
+
+    `frame` is the page's number, below 4 GiB. The value stays. No page need be there: whatever
+    comes of it is reported, a fault too.
+    """
+
+    frame: Operand
+    value: Operand
+
+
+@dataclass(frozen=True, slots=True)
 class UseHypercallPage:
     """From now on `via="page"` calls into the page at this address."""
 
@@ -307,7 +322,7 @@ class Race:
 Step = (
     Hypercall | Cpuid | ReadMsr | WriteMsr | Read | Write | UseHypercallPage | UseSharedInfo
     | UseVcpuInfo | Shared | UseFifo | Fifo | Apic | Store | Window | Note | Hang | Sipi
-    | AwaitVcpu | Race
+    | AwaitVcpu | Race | Touch
 )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ APIC = Struct("<II")  #: register, value
 SHARED_WORD = Struct("<BxH4xQ")  #: what, index, value
 TIME = Struct("<I4xQQIbB2x")  #: struct vcpu_time_info of xen.h
 ORDER = Struct("<QQ")  #: begin, end
+TOUCH = Struct("<5Q")  #: gfn, before, stored, after, fault
 CRASH = Struct("<4Q")  #: vector, error, ip, cr2
 
 
@@ -69,6 +70,7 @@ class StepType(IntEnum):
     USE_FIFO = 18
     FIFO = 19
     APIC = 20
+    TOUCH = 21
 
 
 class OperandKind(IntEnum):
@@ -104,6 +106,7 @@ class Record(IntEnum):
     ORDER = 16
     FIFO = 17
     APIC = 18
+    TOUCH = 19
 
 
 #: `enum label` of probe.h.

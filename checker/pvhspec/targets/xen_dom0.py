@@ -25,7 +25,7 @@ from pvhspec.targets.capture import Capture, chunks, finish
 from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
-from pvhspec.targets.steps import AwaitVcpu, Program, Race, Sipi
+from pvhspec.targets.steps import SPARE_FRAMES, AwaitVcpu, Program, Race, Sipi
 
 __all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
 
@@ -238,14 +238,16 @@ def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
         "shadow_paging": {str(domain): False},
         "told_by_others": {str(domain): False},
     }
+    pages = list(SPARE_FRAMES)
     if decoder.frames is not None:
         first, end = decoder.frames
         given |= {"ram_from": {str(domain): first}, "ram_until": {str(domain): end}}
+        pages += range(first, end)
+    given["frame"] = {f"{domain},{page}": "ram" for page in pages}
+    given["extent_order_limit"] = {str(domain): 9 if domain else 18}
     return given
 
 
-def _beside_dom0(vcpus: int) -> dict[str, Any]:
-    """What is true from the start of the one domU that the toolstack made, dom0 asleep."""
 def _of_vcpus(domain: int, program: Program, console: str) -> dict[str, Any]:
     """How the probe's vCPUs are started and its memory is translated."""
     sipi = any(isinstance(step, Sipi) for step in program.steps)
@@ -257,6 +259,8 @@ def _of_vcpus(domain: int, program: Program, console: str) -> dict[str, Any]:
     }
 
 
+def _beside_dom0(vcpus: int) -> dict[str, Any]:
+    """What is true from the start of the one domU that the toolstack made, dom0 asleep."""
     exists = {"*": False, "0,0": True} | {f"1,{vcpu}": True for vcpu in range(vcpus)}
     return {
         "domain_exists": {"*": False, "0": True, "1": True},

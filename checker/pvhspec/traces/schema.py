@@ -269,6 +269,7 @@ KINDS: Mapping[str, Kind] = {
             "hypercall_page",
             (_VIEW, Field("gpa", _X64, required=True), Field("bytes", Bytes(), required=True)),
         ),
+        Kind("touch", (*_all("gfn before stored after", _X64), Field("fault", Flag()))),
         Kind("interruptible", ()),
         Kind(
             "time",

@@ -12,7 +12,7 @@ from pvhspec.backends.interpreter.quantify import vars_of
 from pvhspec.backends.interpreter.store import Drift, Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.ir.ir import Expr, Spec, State
-from pvhspec.types.types import BoolType
+from pvhspec.types.types import BoolType, EnumType
 
 __all__ = ["initial_store"]
 
@@ -89,4 +89,7 @@ def _from_table(state: State, table: Table, index: tuple[Any, ...]) -> Any:
         return ANY
     if isinstance(state.type, BoolType):
         return bool(value)
+    if isinstance(state.type, EnumType):  # a variant without a payload, by its name
+        names = [v.name for v in state.type.variants if not v.payload]
+        return (state.type.index(value),) if value in names else ANY
     return int(value, 0) if isinstance(value, str) else value

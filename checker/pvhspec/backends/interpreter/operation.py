@@ -315,7 +315,7 @@ class Stepper:
         """Finds the value the implementation chose, and whether it might."""
         name = choice.var.name
         when = self._compiler.expr(choice.when)
-        plan = self._compiler.planner.plan(choice.var, (choice.when,))
+        plan = self._compiler.planner.plan(choice.var, (choice.when,), (), "exists")
         shown = _shows(self.op, choice.var)
         lowest = choice.lowest if choice.lowest not in self._disregard else None
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import filterfalse, pairwise
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.interpreter.store import Store
@@ -25,7 +25,7 @@ from pvhspec.types.types import BitsType, Type
 if TYPE_CHECKING:
     from pvhspec.backends.interpreter.evaluate import Compiler
 
-__all__ = ["Plan", "Planner", "Samples", "children", "size_of", "vars_of"]
+__all__ = ["Plan", "Planner", "Samples", "children", "conjuncts", "size_of", "vars_of"]
 
 _EXPRESSIONS = get_args(Expr)
 # The fields in which expressions hold others; not those they bind.
@@ -33,6 +33,7 @@ _PARTS = {k: tuple(f.name for f in fields(k) if f.name != "vars") for k in _EXPR
 _COMPARISONS = frozenset({"eq", "ult", "ule"})
 _OTHERS = Formula("open", ("others",))
 _MOST_OPEN = 32  # undecided values before a quantifier is left open as a whole
+_Limits: TypeAlias = "tuple[tuple[Callable[[Path], Any], int], ...]"
 _VISIT_ALL = 1 << 13  # the most values that are visited one by one where no plan fits
 
 
@@ -113,7 +114,8 @@ class Samples:
 @dataclass(slots=True)
 class Plan:
     """How to find the samples of a variable. `cuts`: where a stretch begins, whatever happens;
-    `bounds`: what else it is compared with. `all`: every value; `blind`: they are too many."""
+    `bounds`: what else it is compared with. `all`: every value; `blind`: they are too many.
+    `lower`, `upper`: below the ones, and from the others on, nothing hangs on the value."""
 
     variable: Var
     size: int
@@ -125,6 +127,8 @@ class Plan:
     all: bool
     blind: bool
     states: frozenset[str]
+    lower: _Limits = ()
+    upper: _Limits = ()
     last: tuple[Store, object, Samples] | None = None
 
     def samples(self, path: Path) -> Samples:
@@ -140,7 +144,7 @@ class Plan:
         return self.last[2]
 
     def _find(self, path: Path) -> Samples:
-        size = self.size
+        least, size = self._range(path)
         touched: set[int] = set()
         for state, at in self.cells:
             touched.update(path.store.touched(state, at))
@@ -164,10 +168,23 @@ class Plan:
                     cuts.update((value, value + 1))
                 else:
                     vague = True
-        if touched and (min(touched) < 0 or max(touched) >= size):
-            touched = {t for t in touched if 0 <= t < size}
-        inside = sorted(c for c in cuts if 0 <= c <= size)
+        if touched and (min(touched) < least or max(touched) >= size):
+            touched = {t for t in touched if least <= t < size}
+        inside = sorted(c for c in {*cuts, least, size} if least <= c <= size)
         return Samples(touched, pairwise(inside), vague=vague, blind=self.blind)
+
+    def _range(self, path: Path) -> tuple[int, int]:
+        """The values that anything hangs on: the first, and the one after the last."""
+        least, end = 0, self.size
+        for bound, more in self.lower:
+            value = path.resolve(bound(path))
+            if type(value) is int:
+                least = max(least, value + more)
+        for bound, more in self.upper:
+            value = path.resolve(bound(path))
+            if type(value) is int:
+                end = min(end, value + more)
+        return least, max(least, end)
 
 
 class Planner:
@@ -178,8 +195,15 @@ class Planner:
         self.states = states
         self._state_uses: dict[tuple[str, int], _Uses] = {}
 
-    def plan(self, variable: Var, bodies: tuple[Expr, ...], later: tuple[Var, ...] = ()) -> Plan:
-        """The plan for a variable of some expressions; `later` variables have no value yet."""
+    def plan(
+        self,
+        variable: Var,
+        bodies: tuple[Expr, ...],
+        later: tuple[Var, ...] = (),
+        asked: Literal["forall", "exists"] | None = None,
+    ) -> Plan:
+        """The plan for a variable of some expressions; `later` variables have no value yet.
+        `asked`: only whether the first holds for all values, or which are those it holds for."""
         inner = frozenset(later).union(*(_bound_in(b) for b in bodies))
         uses = self._uses(variable, bodies, inner, frozenset({variable}))
         size = size_of(variable.type)
@@ -197,7 +221,32 @@ class Planner:
             [self.states[name] for name in dict.fromkeys(uses.values)],
             size <= 8 or (uses.other and fits), uses.other and not fits,
             frozenset([*(s for s, _ in uses.cells), *uses.values]),
+            *(self._limits(variable, bodies[0], inner, asked) if asked else ()),
         )  # fmt: skip
+
+    def _limits(
+        self, variable: Var, body: Expr, inner: frozenset[Var], asked: str
+    ) -> tuple[_Limits, _Limits]:
+        """What a condition says of where a variable lies, or the premise of what is to hold."""
+        lower: list[tuple[Callable[[Path], Any], int]] = []
+        upper: list[tuple[Callable[[Path], Any], int]] = []
+        if asked == "forall":
+            if not isinstance(body, Op) or body.op != "implies":
+                return (), ()
+            body = body.args[0]
+        for part in conjuncts(body):
+            if not (isinstance(part, Op) and part.op in ("ult", "ule") and variable in part.args):
+                continue
+            a, b = part.args
+            other = b if a == variable else a
+            if vars_of(other) & (inner | {variable}):
+                continue
+            strict = part.op == "ult"
+            if a == variable:
+                upper.append((self._compiler.expr(other), 0 if strict else 1))
+            else:
+                lower.append((self._compiler.expr(other), 1 if strict else 0))
+        return tuple(lower), tuple(upper)
 
     def _uses(
         self, variable: Var, bodies: tuple[Expr, ...], inner: frozenset[Var], seen: frozenset[Var]
@@ -273,7 +322,7 @@ class Planner:
         self, kind: Literal["forall", "exists"], variables: tuple[Var, ...], body: Expr
     ) -> Callable[[Path], Any]:
         """The function of a quantified expression."""
-        plans = [self.plan(v, (body,), variables[i + 1 :]) for i, v in enumerate(variables)]
+        plans = [self.plan(v, (body,), variables[i + 1 :], kind) for i, v in enumerate(variables)]
         test = self._compiler.expr(body)
         stop = kind == "exists"
         join = disj if stop else conj
@@ -328,6 +377,15 @@ def _values(path: Path, state: State) -> Iterator[Any]:
     yield path.store.read(state.name, nowhere)
     yield from (path.store.read(state.name, index) for index in path.store.keys(state.name))
     yield from (path.resolve(v) for (name, _), v in path.cells.items() if name == state.name)
+
+
+def conjuncts(node: Expr) -> Iterator[Expr]:
+    """The parts of a conjunction."""
+    if isinstance(node, Op) and node.op == "and":
+        for part in node.args:
+            yield from conjuncts(part)
+    else:
+        yield node
 
 
 def vars_of(node: Expr) -> set[Var]:

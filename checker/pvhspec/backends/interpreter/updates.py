@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pvhspec.backends.interpreter.path import Path
+from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
 from pvhspec.ir.ir import Update
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class _Made:
     target: str
     clause: str
     plans: tuple[Plan, ...]
+    first: tuple[Fn, ...]  # what of the guard hangs on no binder
     guard: Fn
     indices: tuple[Fn, ...]
     value: Fn
@@ -39,8 +41,13 @@ class Writer:
                 u.target,
                 u.clause,
                 tuple(
-                    compiler.planner.plan(v, (u.guard,), u.binders[i + 1 :])
+                    compiler.planner.plan(v, (u.guard,), u.binders[i + 1 :], "exists")
                     for i, v in enumerate(u.binders)
+                ),
+                tuple(
+                    compiler.expr(part)
+                    for part in (conjuncts(u.guard) if u.binders else ())
+                    if not vars_of(part) & set(u.binders)
                 ),
                 compiler.expr(u.guard),
                 tuple(compiler.expr(i) for i in u.indices),
@@ -52,6 +59,8 @@ class Writer:
     def run(self, path: Path) -> None:
         """Write what the updates say."""
         for made in self._updates:
+            if any(path.resolve(test(path)) is False for test in made.first):
+                continue
             _over(path, made, 0, False, [_MOST_CELLS])
 
 

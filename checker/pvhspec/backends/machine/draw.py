@@ -8,6 +8,7 @@ from random import Random
 
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.machine.careful import ENDS, SLEEPS, careful
+from pvhspec.backends.machine.frames import frames
 from pvhspec.backends.machine.model import Ask, Foretold, Memory, Model
 from pvhspec.backends.machine.pools import Pools
 from pvhspec.ir.ir import OWN_RANK, Operation, Spec, Version
@@ -96,7 +97,8 @@ class Drawer:
         memory = "unreadable" if op.name in ENDS else memory
         cpl = 3 if op.name in SLEEPS else cpl
         number = self._number(op)
-        return Ask(op, self._values(op), memory, 3 if cpl else 0, number)
+        values, arrays = self._values(op)
+        return Ask(op, values, memory, 3 if cpl else 0, number, arrays)
 
     # ---- arguments -------------------------------------------------------------------------
 
@@ -110,7 +112,7 @@ class Drawer:
             return 1 << self.random.randrange(32, 64) | self.random.randrange(64)
         return self.random.choice((64, 127, 128, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
 
-    def _values(self, op: Operation) -> dict[str, int]:
+    def _values(self, op: Operation) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
         sources = self.pools.of_operation(op)
         values: dict[str, int] = {}
         ask = Ask(op, values)
@@ -138,7 +140,7 @@ class Drawer:
         elif any(s.read and s.name == "len" for s in op.slots) and self.random.random() < 0.1:
             values[op.pointer or op.params[-1].name] = 0  # a null pointer asks for the length
         careful(op, values, self.model, self.random)
-        return values
+        return values, frames(op, values, self.model, self.random)
 
     def _numbers(self, op: Operation, values: dict[str, int], path: Path) -> None:
         """Parameters that are numbers: neither the command nor what points to something."""

@@ -31,7 +31,7 @@ from pvhspec.ir.ir import (
 )
 from pvhspec.traces import Event
 
-__all__ = ["Ask", "Foretold", "Memory", "Model", "inputs_of", "result_of"]
+__all__ = ["Ask", "Foretold", "Memory", "Model", "chosen_port", "inputs_of", "result_of"]
 
 Memory = Literal["ordinary", "readonly", "unreadable"]
 _POINTER = 0x1000  # what a pointer is taken to be; any address but null
@@ -86,6 +86,7 @@ class Model:
         self._errno = {v: k for k, v in definite.enums.get("Errno", {}).items()}
         self._steppers: dict[str, Stepper] = {}
         self._seq = 0
+        self.taken = 0  # pages that calls took from Xen, at most
         major, minor = version[:2]
         self._common: dict[str, Any] = {
             "caller": 0, "current": 0, "width": width, "release": major << 16 | minor,
@@ -204,6 +205,12 @@ def result_of(op: Operation, code: int, fields: dict[str, Any]) -> int:
 
 def _mask(slot: Slot) -> int:
     return (1 << slot.type.width) - 1
+
+
+def chosen_port(op: Operation) -> str | None:
+    """The choice by which an operation gives a port, if it gives one."""
+    names = (c.var.name for c in op.choices if getattr(c.var.type, "name", None) == "Port")
+    return next(names, None)
 
 
 def replace_states(spec: Spec) -> Spec:

@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.machine.draw import chapter, offered
-from pvhspec.backends.machine.model import Ask, Foretold, Model, result_of
+from pvhspec.backends.machine.model import Ask, Foretold, Model, chosen_port, result_of
 from pvhspec.backends.protocol import Call, Seen, Verdict
 from pvhspec.ir.ir import Const, Expr, Input, Invariant, Op, Operation, Slot
 
@@ -105,7 +105,8 @@ def machine_class(
             wrong = self.system.call(ask, told)
             assert not wrong, "; ".join(wrong)
             self.model.commit(told)
-            chosen = [told.out.get(c.var.name) for c in ask.op.choices] if not told.code else []
+            port = None if told.code else chosen_port(ask.op)
+            chosen = [] if port is None else [told.out.get(port)]
             return multiple(*[c for c in chosen if c is not None])
 
         @invariant()
@@ -149,7 +150,7 @@ def _rule(op: Operation, bundles: dict[str, Bundle[int]], width: int) -> Any:
     given: dict[str, Any] = {f"field_{name}": strategy for name, strategy in fields.items()}
     given |= {"memory": memory, "cpl": st.sampled_from((0,) * 19 + (3,))}
     decorate: Any = rule
-    if any(getattr(c.var.type, "name", None) == "Port" for c in op.choices):
+    if chosen_port(op) is not None:
         return decorate(target=bundles["Port"], **given)(make)
     return decorate(**given)(_quiet(make))
 
