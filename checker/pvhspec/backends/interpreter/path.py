@@ -255,13 +255,23 @@ class Path:
         known = self.store.drifts_now(drifting)
         if known is not None:
             return known
-        outer, choices = self.vars, len(self.arity)
+        outer, choices, reads = self.vars, len(self.arity), len(self.reads)
         self.vars = {**outer, **dict(zip(drift.names, index, strict=True))}
         drifts = self.decide(drift.test(self))
         self.vars = outer
         if len(self.arity) == choices and not self.writes:
             self.store.note_drift(drifting, drifts)
+            self._unread(reads)
         return drifts
+
+    def _unread(self, since: int) -> None:
+        """Whether a cell drifts is remembered: what is told to have been read must not hang on
+        whether it was found out only now."""
+        for cell in self.reads[since:]:
+            if cell in self._open:
+                continue
+            del self.cells[cell]
+        self.reads[since:] = [cell for cell in self.reads[since:] if cell in self._open]
 
     # ---- what is written -----------------------------------------------------------------------
 
