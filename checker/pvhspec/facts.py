@@ -27,6 +27,7 @@ NO_CLAUSE = code("PVH582", "A fact names clauses that the specification lacks.")
 #: The files, and what each is a list of.
 LISTS = {
     "inventory.toml": "The facts of the ABI",
+    "versions.toml": "What differs between releases",
     "calls.toml": "Hypercalls and their commands",
     "seeds.toml": "What the first documents state",
 }
