@@ -11,6 +11,7 @@ from typing import Any
 
 from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.memory import MemoryImage
+from pvhspec.backends.multicall import entries
 from pvhspec.backends.protocol import Call, Seen
 from pvhspec.ir.ir import EventKind, Operation, Spec
 from pvhspec.names.gates import Version, parse_version
@@ -128,8 +129,14 @@ class Binder:
 
     def each(self, event: Event) -> list[Seen]:
         """The calls of an event: of a hypercall that is given several structures, one for each
-        that Xen came to; any other event is one."""
-        return self._several(event) or [self.one(event)]
+        that Xen came to; of a multicall its own; any other event is one."""
+        found = [
+            seen for part in entries(event) for seen in self._several(part) or [self.one(part)]
+        ]
+        for seen in found:
+            if seen.call is not None:
+                seen.call.strayed = ()
+        return found or self._several(event) or [self.one(event)]
 
     def _several(self, event: Event) -> list[Seen]:
         """The calls of a hypercall that is given several structures: one for each that Xen came to.

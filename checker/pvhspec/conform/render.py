@@ -70,6 +70,7 @@ def _raw(ask: Ask) -> st.Hypercall:
     args: list[Operand] = []
     if ask.op.commands:
         args.append(ask.values[ask.op.params[0].name])
+        args += [ask.values.get(p.name, 0) for p in ask.op.params[1:-1]]
     args.append(_MEMORY[ask.memory])
     buffers = () if ask.memory == "unreadable" else (st.Buffer(_POISON),)
     return st.Hypercall(nr, tuple(args), buffers, cpl=ask.cpl)

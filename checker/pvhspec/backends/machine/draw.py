@@ -174,6 +174,7 @@ class Drawer:
             values[op.params[0].name] = self.random.choice((near, *_OTHER_COMMANDS))
             if values[op.params[0].name] in known:
                 values[op.params[0].name] = 0xFFFFFFFF
+            values.update({p.name: self.random.choice((0, 0, 0, 5)) for p in op.params[1:-1]})
         elif op.params and op.command is not None and self.random.random() < 0.7:
             values[op.params[-1].name] = self.random.choice((0, 1, 0xDEAD000))
 
