@@ -33,7 +33,11 @@ distributed = pytest.importorskip("distributed", reason="pip install 'pvhspec[cl
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A scheduler, three workers in processes of their own, and who starts them again."""
-    with pytest.MonkeyPatch.context() as patch:
+    import dask
+
+    # On a busy machine a worker may take long to start again, and is given up before.
+    slow = dask.config.set({"distributed.comm.timeouts.connect": "120s"})
+    with slow, pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(REPO)  # workers find what this process does
         made = distributed.LocalCluster(
             n_workers=3,
