@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
+import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from io import BytesIO, FileIO
@@ -158,6 +160,8 @@ class ColumnReader:
         try:
             if not isinstance(raw, FileIO):
                 raise OSError("it is compressed")
+            if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+                raise OSError("it comes through a pipe")
             return mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             message = f"a columnar trace is read from a file as it is ({reason(error)})"
