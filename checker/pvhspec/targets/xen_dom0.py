@@ -25,11 +25,12 @@ from pvhspec.targets.capture import Capture, chunks, finish
 from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
-from pvhspec.targets.steps import SPARE_FRAMES, AwaitVcpu, Program, Race, Sipi
+from pvhspec.targets.steps import SPARE_FRAMES, Apic, AwaitVcpu, Program, Race, Sipi
 
 __all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
 
 _MEMORY_MIB = 512
+_APIC_COMMAND = 0x300  # the register by which one vCPU interrupts, and may start, another
 _NO_LIMIT = 0x7FFFFFFF  # the highest port of dom0, as Xen has it
 #: An AMD CPU with SVM and nested paging. TCG's MWAIT faults as Xen's idle loop uses it, so there is
 #: none to use.
@@ -250,7 +251,10 @@ def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
 
 def _of_vcpus(domain: int, program: Program, console: str) -> dict[str, Any]:
     """How the probe's vCPUs are started and its memory is translated."""
-    sipi = any(isinstance(step, Sipi) for step in program.steps)
+    sipi = any(
+        isinstance(step, Sipi) or (isinstance(step, Apic) and step.register == _APIC_COMMAND)
+        for step in program.steps
+    )
     two = any(isinstance(step, Sipi | AwaitVcpu | Race) for step in program.steps)
     apics = {} if two else {"lapic_on": {"*": False}}  # else the probe switches them on itself
     return apics | {
