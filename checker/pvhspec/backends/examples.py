@@ -122,8 +122,8 @@ def _seen(spec: Spec, example: Example, step: ExampleStep, seq: int, op: Operati
     if op.command is not None and op.params:
         fields.setdefault(op.params[0].name, op.command)
     fields["nr"] = op.number if op.number is not None else fields.get("nr")
-    if op.each is not None:
-        fields.setdefault(op.each, 1)
+    if any(param.name == "count" for param in op.params):
+        fields.setdefault("count", 1)
     if step.result is not None:
         fields["ret"] = step.result & (1 << 64) - 1
     for name, index, value in step.outs:
