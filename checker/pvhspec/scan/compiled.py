@@ -26,7 +26,8 @@ _ARGUMENTS = 19  # of `scan` in kernel.py: arrays all of them
 @cache
 def scan() -> Any:
     """The kernel's function: addresses of arrays in, what came of it out."""
-    source = Path(__file__).with_name("kernel.py").read_text()
+    here = Path(__file__).parent
+    source = "\n".join((here / name).read_text() for name in ("values.py", "kernel.py"))
     text = translated(source, constants(), "scan")
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
