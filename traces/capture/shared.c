@@ -171,7 +171,9 @@ static u8 change_byte(u8 *at, u32 op, u8 value)
 void shared_store(u32 what, u32 index, u32 op, u64 value)
 {
     struct shared_word done = {what, 0, index, 0, 0};
-    if (what >= FIFO_WORD ? !fifo_word(what, index) :what <= MASK ? !shared || index >= layout : !vcpu_info(index))
+    if (what >= FIFO_WORD ? !fifo_word(what, index)
+        : what <= MASK    ? !shared || index >= layout
+                          : !vcpu_info(index))
         return out_remark(REMARK_NO_SHARED);
     if (what >= FIFO_WORD)
         done.value = change((void *)fifo_word(what, index), 32, op, value);
