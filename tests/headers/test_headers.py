@@ -127,7 +127,9 @@ def _constants() -> Iterator[tuple[str, str, tuple[int, ...]]]:
                     before = prefixes.get(name.text, "")
                     for bit in fields:
                         if bit.high == bit.low:
-                            yield bit.name.text, f"{before}{bit.name.text}", (bit.low, 1 << bit.low)
+                            there = f"{before}{bit.name.text}"
+                            there = NAMES["constants"].get(bit.name.text, there)
+                            yield bit.name.text, there, (bit.low, 1 << bit.low)
     for op in spec().operations:
         if op.command is not None:
             yield op.name, NAMES["constants"].get(op.name, op.name), (op.command,)
