@@ -28,6 +28,7 @@ NO_CLAUSE = code("PVH582", "A fact names clauses that the specification lacks.")
 LISTS = {
     "inventory.toml": "The facts of the ABI",
     "versions.toml": "What differs between releases",
+    "failures.toml": "What went wrong before",
     "calls.toml": "Hypercalls and their commands",
     "seeds.toml": "What the first documents state",
 }
