@@ -44,6 +44,8 @@ def test_it_is_what_each_says(spec: Spec, number: int) -> None:
         (release, mode) for mode in spec.modes for release in spec.releases
     ]
     for answer in answers[number::_STEP]:
+        if answer.mode not in spec.groups["xen"] and answer.release != spec.releases[-1]:
+            continue
         assert _told(answer) == _alone(spec, path, answer)
 
 
@@ -53,15 +55,14 @@ def _told(answer: Answer) -> tuple[str, int] | None:
 
 def _alone(spec: Spec, path: str, answer: Answer) -> tuple[str, int] | None:
     trace = open_trace(path)
-    release = answer.release
+    release: tuple[int, ...] | None = answer.release
     own = trace.header.hypervisor.version
-    if own is not None and own.startswith(".".join(map(str, release)) + "."):
+    if own is not None and own.startswith(".".join(map(str, answer.release)) + "."):
         release = tuple(map(int, own.split(".")))
-    # What is not Xen may show its guest any release.
-    name = "xen" if answer.mode in spec.groups["xen"] else "kvm"
-    trace.header = trace.header._replace(
-        hypervisor=trace.header.hypervisor._replace(name=name, version=None)
-    )
+    if answer.mode not in spec.groups["xen"]:  # which may show its guest any release
+        assert answer.release == spec.releases[-1]
+        kvm = trace.header.hypervisor._replace(name="kvm", version=None)
+        trace.header, release = trace.header._replace(hypervisor=kvm), None
     report = judge(spec, trace, version=release, mode=answer.mode)
     if not report.violations:
         return None

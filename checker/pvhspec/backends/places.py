@@ -25,13 +25,14 @@ class Places:
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
+        self._xen = spec.groups.get("xen")
         self._needs: dict[str, _Needs] = {}
         self._dispatch: dict[Place, Dispatch] = {}
         self._signs: dict[tuple[object, ...], dict[Place, object]] = {}
 
     def always(self, places: Sequence[Place]) -> list[list[Place]]:
         """Those together that begin alike, and for which the same is owed."""
-        needs = _Needs((*self._spec.states.values(), *self._spec.obligations))
+        needs = _Needs((*self._spec.states.values(), *self._spec.obligations), self._xen)
         return _together((place, needs.at(place)) for place in places)
 
     def apart(self, places: Sequence[Place], event: Event) -> list[list[Place]]:
@@ -60,14 +61,15 @@ class Places:
 
     def _of(self, name: str, item: object) -> _Needs:
         if name not in self._needs:
-            self._needs[name] = _Needs(item)
+            self._needs[name] = _Needs(item, self._xen)
         return self._needs[name]
 
 
 class _Needs:
     """The gates in a part of the specification, and whether it asks for the release itself."""
 
-    def __init__(self, part: object) -> None:
+    def __init__(self, part: object, xen: frozenset[str] | None) -> None:
+        self._xen = xen  # modes in which the guest is told the release
         gates: dict[Gate, None] = {}
         self._release = False
         for node in _nodes(part):
@@ -79,7 +81,8 @@ class _Needs:
 
     def at(self, place: Place) -> tuple[object, ...]:
         """All that this part knows of a place."""
-        release = place[0][:2] if self._release else None
+        told = self._release and (self._xen is None or place[1] in self._xen)
+        release = place[0][:2] if told else None
         return release, *(gate.open(*place) for gate in self._gates)
 
 
