@@ -1,4 +1,4 @@
-"""`python -m tests.backends.native --traces 100000 --seed 1`: generated traces, judged both ways."""
+"""`python -m tests.backends.native --traces 100000 --seed 1`: traces judged both ways."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from time import monotonic
 
 from pvhspec.ir.cache import load_spec
-
 from tests.backends.native.agree import differences
 from tests.backends.native.traces import made
 

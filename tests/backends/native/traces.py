@@ -21,11 +21,11 @@ _PER_VCPU = (0, 1, 7, 13)
 class Made:
     """A trace in memory."""
 
-    notices: list[Diagnostic] = []
     truncated = False
 
     def __init__(self, header: Header, events: list[Event]) -> None:
         self.header, self.events, self.path = header, events, "made"
+        self.notices: list[Diagnostic] = []
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
@@ -56,7 +56,7 @@ class _Xen:
         self.events: list[Event] = []
         self.valid = 64
 
-    # ---- events ----------------------------------------------------------------------------------
+    # ---- events ---------------------------------------------------------------------------------
 
     def say(self, kind: str, vcpu: int = 0, **fields: Any) -> None:
         """Something happens."""
@@ -70,7 +70,7 @@ class _Xen:
             **{"in": ((_ADDRESS, before),), "out": ((_ADDRESS, after or before),)},
         )  # fmt: skip
 
-    # ---- what Xen does -----------------------------------------------------------------------------
+    # ---- what Xen does --------------------------------------------------------------------------
 
     def free(self) -> int:
         """The port that a new channel gets."""
@@ -100,7 +100,7 @@ class _Xen:
             return self.rng.choice(list(self.ports))
         return self.rng.choice((0, 1, 5, 63, 64, 70, 4095, 5000, 0x20000, 0xFFFFFFFF))
 
-    # ---- steps -------------------------------------------------------------------------------------
+    # ---- steps ----------------------------------------------------------------------------------
 
     def bind_ipi(self) -> None:
         """EVTCHNOP_bind_ipi."""
@@ -316,9 +316,7 @@ def _changed(event: Event, rng: random.Random) -> Event:
     return event._replace(fields=fields)
 
 
-def _lossy(
-    header: Header, events: list[Event], rng: random.Random
-) -> tuple[Header, list[Event]]:
+def _lossy(header: Header, events: list[Event], rng: random.Random) -> tuple[Header, list[Event]]:
     rate = rng.choice((0.05, 0.2, 0.5))
     found: list[Event] = []
     for event in events:

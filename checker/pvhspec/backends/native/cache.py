@@ -23,6 +23,7 @@ from pvhspec.names.gates import Version
 
 __all__ = ["program"]
 
+_MOST = 8
 _made: dict[Any, Program] = {}
 
 
@@ -34,33 +35,41 @@ def program(
     given: frozenset[str],
     all_domains: bool,
     kinds: Mapping[str, int],
+    wanted: frozenset[str],
 ) -> Program:
-    """The program for a specification, release, mode, authority and kind of trace."""
+    """The program for a specification, release, mode, authority and kind of trace; `wanted`: the
+    operations and kinds of events it is for."""
     told = frozenset(name for name in given if name in spec.states and not spec.states[name].given)
     authority = "documented" if compiled.disregard else "implemented"
-    where = (id(spec), version, mode, authority, told, all_domains)
-    found = _made.get(where)
+    place = (id(spec), version, mode, authority, told, all_domains)
+    found = _made.get(place)
     if found is not None and found.spec is spec:
-        return found
+        if wanted <= found.wanted:
+            return found
+        wanted |= found.wanted  # many short traces come to one program soon
+    where = (*place, wanted)
     of = key_of(spec)
     file = None if of is None else cache_dir() / f"native-{_key(of, where[1:])}.pickle"
     kept = None if file is None else _read(file)
     if kept is None:
         kept = Program(
-            spec, version, mode, compiled, given=told, all_domains=all_domains, kinds=kinds
-        )
+            spec, version, mode, compiled, given=told, all_domains=all_domains, kinds=kinds,
+            wanted=wanted,
+        )  # fmt: skip
         if file is not None:
             _write(file, kept)
     kept.spec = spec
-    _made.clear()
-    _made[where] = kept
+    if len(_made) >= _MOST:
+        _made.clear()
+    _made[place] = kept
     return kept
 
 
 def _key(of: str, where: tuple[Any, ...]) -> str:
     about = (
         __version__, llvmlite.__version__, llvm.get_host_cpu_name(), platform.machine(),
-        where[0], where[1], where[2], sorted(where[3]), where[4], of,
+        where[0], where[1], where[2], sorted(where[3]), where[4],
+        sorted(where[5]), of,
     )  # fmt: skip
     digest = hashlib.sha256(repr(about).encode())
     package = Path(__file__).resolve().parent

@@ -23,7 +23,7 @@ from pvhspec.backends.protocol import Judgement, Seen, Verdict
 from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version
 
-__all__ = ["Columns", "Engine", "Program", "MOST_ROWS"]
+__all__ = ["MOST_ROWS", "Columns", "Engine", "Program"]
 
 MOST_ROWS = 1 << 16
 _PYTHON = 127  # a kind that native code leaves alone
@@ -42,10 +42,14 @@ class Program:
         given: frozenset[str],
         all_domains: bool,
         kinds: Mapping[str, int],
+        wanted: frozenset[str],
     ) -> None:
+        self.wanted = wanted
         self.spec: Spec | None = None  # not kept on disk
         self.layout = Layout(spec, MOST_OUTCOMES, len(CONSTANTS), given)
-        module = Module(spec, version, mode, compiled, self.layout, all_domains, dict(kinds))
+        module = Module(
+            spec, version, mode, compiled, self.layout, all_domains, dict(kinds), wanted
+        )
         self.operations = [op.id for op in module.operations]
         self.told = module.told.outcomes
         self.watched = module.watched
@@ -158,14 +162,19 @@ class Engine:
         self._clauses = list(spec.clauses)
         self._numbers = {c: n for n, c in enumerate(self._clauses)}
         self._operations = {op.id: op for op in spec.operations}
-        self.hints = np.zeros((128 + 1) * program.hints, np.uint64)
-        self._run, self._keep = loaded(program.code)
+        self.use(program)
         self._status = np.zeros(1, np.int32)
         self._last_call = -1
         self._said = 0
         self._special = {m.event for o in spec.obligations for m in (o.then, o.before)}
         self.escapes = 0
         self._wrote()
+
+    def use(self, program: Program) -> None:
+        """Go on with a program of more operations; what the one before counted was asked for."""
+        self.program = program
+        self.hints = np.zeros((128 + 1) * program.hints, np.uint64)
+        self._run, self._keep = loaded(program.code)
 
     # ---- rows ----------------------------------------------------------------------------------
 
@@ -211,7 +220,7 @@ class Engine:
 
     def judge(self, seen: Seen, phase: int, forget: bool) -> Iterator[Judgement]:
         """Judge an event that native code left, from where it stopped."""
-        self._read()
+        self.note()
         if forget:
             self.orders.forget()
         if phase >= 0 and seen.span is None:
@@ -222,14 +231,14 @@ class Engine:
 
     def finish(self) -> Iterator[Judgement]:
         """What is left to say at the end."""
-        self._read()
+        self.note()
         yield from self.orders.finish()
 
     def open_debts(self) -> list[tuple[str, int]]:
         """Obligations that are open at the end."""
         return self.orders.open_debts()
 
-    def _read(self) -> None:
+    def note(self) -> None:
         """Python takes note of what native code did."""
         if self._machine.store is not self.store:
             return
@@ -257,7 +266,7 @@ class Engine:
             if seen.kind not in self._special and self._machine.store is self.store:
                 self._owed[:2] = (0, caller + 1)
 
-    # ---- what was said -----------------------------------------------------------------------------
+    # ---- what was said --------------------------------------------------------------------------
 
     def first_told(self) -> Iterator[tuple[tuple[str, ...], Verdict]]:
         """The outcomes that came up for the first time since this was asked last, in order."""
@@ -268,8 +277,11 @@ class Engine:
 
     def tally(self) -> Iterator[tuple[tuple[str, ...], Verdict, int]]:
         """How often each outcome came up since this was asked last."""
+        self.note()
         for number in np.nonzero(self._counts)[0].tolist():
             yield (*self.program.told[number], int(self._counts[number]))
+        self._counts[:] = 0
+        self._told[0] = self._said = 0
 
 
 class _Cuts:
@@ -306,5 +318,3 @@ class _Cuts:
                     value = self._compiler.constant(bound)
                     cuts[at].update((value, value + 1))
         return [sorted(c for c in cut if 0 <= c <= d) for cut, d in zip(cuts, dims, strict=True)]
-
-

@@ -287,7 +287,7 @@ class HypercallFields(Fields):
         given = t.op(f"icmp ugt i8 {count.text}, {number}")
         return Val(arg.text, 64, t.either(t.either(count.bad, arg.bad), t.invert(given)))
 
-    # ---- the structure -----------------------------------------------------------------------------
+    # ---- the structure --------------------------------------------------------------------------
 
     @property
     def pointed(self) -> Val:
@@ -309,8 +309,12 @@ class HypercallFields(Fields):
         if not self.fixed:
             return Val("null", 64, "true")
         at = self.pointed
-        call = f"call ptr @bytes_at(ptr %cols, i64 {WORDS[what]}, i64 {self.row}, i64 {at.text}, i64 {self.size})"
-        return Val(self.text.op(call), 64, at.bad)
+        return Val(self.text.op(f"call ptr @bytes_at({self._about(what, at)})"), 64, at.bad)
+
+    def _about(self, what: str, at: Val) -> str:
+        """The arguments of the helpers."""
+        where = f"i64 {WORDS[what]}, i64 {self.row}, i64 {at.text}"
+        return f"ptr %cols, {where}, i64 {self.size}"
 
     def seen(self, what: str) -> str:
         """Whether the structure was seen."""
@@ -363,9 +367,6 @@ class HypercallFields(Fields):
         t = self.text
         at = self.pointed
         parts = [
-            t.op(f"call i1 @alone(ptr %cols, i64 {WORDS[w]}, i64 {self.row}, i64 {at.text}, i64 {self.size})")
-            for w in LISTS
+            t.op(f"call i1 @alone({self._about(what, at)})") for what in LISTS
         ]  # fmt: skip
         return t.invert(t.both(*parts))
-
-

@@ -67,7 +67,7 @@ class Header:
 
 class Layout:
     """Offsets for one specification and so many outcomes that are counted. `told`: states of which
-        the trace itself tells the initial values."""
+    the trace itself tells the initial values."""
 
     def __init__(self, spec: Spec, outcomes: int, constants: int, told: Set[str]) -> None:
         at = 0
@@ -78,7 +78,8 @@ class Layout:
             return start
 
         self.header = Header(
-            take(24), take(24), take(8 + 4 * outcomes), take(8 * outcomes), take(8 * len(spec.clauses)),
+            take(24), take(24), take(8 + 4 * outcomes), take(8 * outcomes),
+            take(8 * len(spec.clauses)),
             take(8 * len(spec.states)), take(16 * max(constants, 1)), take(1 << 16), 0,
         )  # fmt: skip
         self.vague = take(len(spec.states))  # by state: whether untouched cells are not initial
@@ -140,7 +141,7 @@ def _is_domain(t: Type) -> bool:
     return isinstance(t, BitsType) and t.width == 16 and t.below is None
 
 
-# ---- values as numbers --------------------------------------------------------------------------
+# ---- values as numbers -------------------------------------------------------------------------
 
 
 def bits_of(type_: Type) -> int | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.native.calls import call_function
 from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import HELPERS, Fields
 from pvhspec.backends.native.layout import Layout, bits_of
-from pvhspec.backends.native.step import Told, call_function, event_function
+from pvhspec.backends.native.step import Told, event_function
 from pvhspec.ir import ir
 from pvhspec.names.gates import Version
 
@@ -21,7 +22,8 @@ _PYTHON = ("mem", "hypercall_page", "lost")  # kinds that Python looks at in any
 
 class Module:
     """LLVM's text of it. `operations` are numbered as in the code, `watched` says how many blocks
-    there are for a kind of event, `told` what the counted outcomes say."""
+    there are for a kind of event, `told` what the counted outcomes say. `wanted`: kinds of events
+    and operations; all others are the interpreter's."""
 
     def __init__(
         self,
@@ -32,7 +34,9 @@ class Module:
         layout: Layout,
         all_domains: bool,
         kinds: dict[str, int],
+        wanted: frozenset[str],
     ) -> None:
+        self._wanted = wanted
         self.told = Told()
         self.operations: list[ir.Operation] = []
         self._unit = unit = Unit(spec, compiled.compiler, layout, all_domains)
@@ -72,6 +76,7 @@ class Module:
         return self._names[op.id]
 
     def _run(self, dispatch: Dispatch) -> str:
+        self._operations_used = False
         self._ends: list[str] = []
         self._outs: list[str] = []
         t = Text()
@@ -85,7 +90,7 @@ class Module:
         fields = Fields(t, CONSTANTS, self._unit.layout.header.constants, "%row")
         kind, seq = fields.column("kind"), fields.column("seq")
         t.do(f"%seq = add i64 {seq.text}, 0")
-        known = [k for k in self._kinds if k not in _PYTHON]
+        known = [k for k in self._kinds if k not in _PYTHON and k in self._wanted]
         cases = " ".join(f"i8 {self._kinds[k]}, label %kind.{k}" for k in known)
         t.do(f"switch i8 {kind.text}, label %python [ {cases} ]")
         for k in known:
@@ -93,6 +98,10 @@ class Module:
             if k == "hypercall":
                 self._hypercalls(t, dispatch)
             self._watches(t, k)
+        if not self._ends:
+            self._ends.append("0, %never")
+            t.label("never")
+            t.do("br label %owed")
         t.label("owed")
         t.lines.append(f"  %phase = phi i32 [ {' ], [ '.join(self._ends)} ]")
         self._debts(t)
@@ -136,7 +145,8 @@ class Module:
             own = Fields(t, CONSTANTS, 0, "%row")
             count, arg = own.column("args"), own.column("arg0")
             none = t.op(f"icmp eq i8 {count.text}, 0")
-            t.do(f"br i1 {t.either(t.either(count.bad, arg.bad), none)}, label %python, label %cmd.{n}")
+            unseen = t.either(t.either(count.bad, arg.bad), none)
+            t.do(f"br i1 {unseen}, label %python, label %cmd.{n}")
             t.label(f"cmd.{n}")
             low = t.sized(arg.text, 64, 32)
             cases = " ".join(f"i32 {c}, label %cmd.{n}.{c}" for c in entry.commands)
@@ -146,12 +156,16 @@ class Module:
                 self._to(t, op)
             t.label(f"cmd.{n}.other")
             self._to(t, entry.other)
+        if not self._operations_used:
+            t.label("nr.never")
+            t.do("br label %called")
         t.label("called")
 
     def _to(self, t: Text, op: ir.Operation | None) -> None:
-        if op is None:
+        if op is None or op.id not in self._wanted:
             t.do("br label %python")
             return
+        self._operations_used = True
         name = self._operation(op)
         failed = t.op(f"call i32 @{name}(ptr %st, ptr %hints, ptr %cols, i64 %row, i64 %seq)")
         test = t.op(f"icmp ne i32 {failed}, 0")
@@ -213,5 +227,3 @@ class Module:
         t.store(64, "0", t.at("%st", header.owed), 8)
         t.store(64, t.choose(caller.bad, 64, "0", wide), t.at("%st", header.owed + 8), 8)
         t.do("br label %done")
-
-

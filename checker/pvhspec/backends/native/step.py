@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.native.emit import Text, Val
@@ -19,7 +18,7 @@ from pvhspec.backends.native.layout import FLAGS, TOUCHED, bits_of
 from pvhspec.backends.protocol import Verdict
 from pvhspec.ir import ir
 
-__all__ = ["HEAD", "Told", "event_function", "call_function"]
+__all__ = ["HEAD", "Step", "Told", "debts_read", "event_function"]
 
 HEAD = "ptr noalias %st, ptr noalias %hints, ptr noalias %cols, i64 %row, i64 %seq"
 
@@ -48,7 +47,7 @@ class _Write:
     value: Val
 
 
-class _Step:
+class Step:
     """What operations and `on` blocks have in common."""
 
     def __init__(self, unit: Unit, told: Told, clauses: dict[str, int], fields: Fields) -> None:
@@ -69,7 +68,7 @@ class _Step:
         self.wrong(self.text.both(active, value.bad))
         return value.text
 
-    # ---- what changes ------------------------------------------------------------------------------
+    # ---- what changes ---------------------------------------------------------------------------
 
     def update(self, update: ir.Update, active: str) -> None:
         """Find out what an update writes where."""
@@ -184,13 +183,15 @@ class _Step:
                     where = t.at("%hints", t.op(f"mul i64 {at}, 8"))
                     found = "0"
                     if reads[table.name]:
-                        found = t.op(f"call i64 @llvm.umin.i64(i64 {t.load(64, where, 8)}, i64 {last})")
+                        found = t.op(
+                            f"call i64 @llvm.umin.i64(i64 {t.load(64, where, 8)}, i64 {last})"
+                        )
                     t.store(64, found, where, 8)
         if table.name in dirty:
             t.store(64, "1", t.at("%st", unit.layout.header.owed), 8)
         t.do(f"br label %{after}")
 
-    # ---- what is said ------------------------------------------------------------------------------
+    # ---- what is said ---------------------------------------------------------------------------
 
     def count(self, number: int | str, when: str = "true") -> None:
         """An outcome came up once more; the order in which they first did is kept."""
@@ -234,7 +235,9 @@ class _Step:
 
     def function(self, name: str) -> str:
         """The whole function."""
-        return "\n".join([f"define internal i32 @{name}({HEAD}) noinline {{", *self.text.lines, "}"])
+        return "\n".join(
+            [f"define internal i32 @{name}({HEAD}) noinline {{", *self.text.lines, "}"]
+        )
 
 
 def debts_read(unit: Unit) -> frozenset[str]:
@@ -292,294 +295,7 @@ def _drifts_about(
     return found
 
 
-# ---- calls ------------------------------------------------------------------------------------------
-
-
-def call_function(
-    unit: Unit,
-    compiled: Compiled,
-    told: Told,
-    clauses: dict[str, int],
-    constants: dict[str, int],
-    op: ir.Operation,
-    number: int,
-    name: str,
-) -> str:
-    """The function of an operation."""
-    t = Text()
-    t.label("entry")
-    fields = HypercallFields(t, constants, unit.layout.header.constants, "%row", op)
-    return _Call(unit, compiled, told, clauses, fields, op, number).make(name)
-
-
-class _Call(_Step):
-    def __init__(
-        self,
-        unit: Unit,
-        compiled: Compiled,
-        told: Told,
-        clauses: dict[str, int],
-        fields: HypercallFields,
-        op: ir.Operation,
-        number: int,
-    ) -> None:
-        super().__init__(unit, told, clauses, fields)
-        self.op, self.number = op, number
-        self.call = fields
-        self.disregard = compiled.disregard
-        self._segments: list[tuple[str, list[str]]] = []
-
-    def make(self, name: str) -> str:
-        """Its text."""
-        op, t, compiler = self.op, self.text, self.unit.compiler
-        if op.each is not None or op.status is not None:  # several calls in one
-            t.do("ret i32 1")
-            return self.function(name)
-        offered = [e for e in op.errors if compiler.open(e.gate)]
-        plain = [e for e in offered if not e.after_success]
-        late = [e for e in offered if e.after_success]
-        ranked = sorted((e for e in plain if e.when is not None), key=lambda e: e.rank)
-        ret = self.fields.column("ret")
-        seen = t.invert(ret.bad)
-        negative = t.op(f"icmp slt i64 {ret.text}, 0")
-        small = t.op(f"icmp sgt i64 {ret.text}, -4096")
-        failed = t.both(seen, t.both(negative, small))
-        code = t.op(f"sub i64 0, {ret.text}")
-
-        # Which errors are due.
-        alive, due_any, always = "true", "false", "true"
-        outcome, matched = "0", "false"
-        hidden_code, hidden_several = "0", "false"
-        for rank, group in groupby(ranked, key=lambda e: e.rank):
-            errors = list(group)
-            here = "false"
-            for e in errors:
-                assert e.when is not None
-                holds = t.both(alive, self.truth(e.when, alive))
-                if holds == "false":
-                    continue
-                here = t.either(here, holds)
-                is_it = t.both(holds, t.op(f"icmp eq i64 {code}, {e.code}"))
-                number = str(self.told.number([e.clause], Verdict.CONFORMS))
-                outcome = t.choose(t.both(is_it, t.invert(matched)), 64, number, outcome)
-                matched = t.either(matched, is_it)
-                differs = t.op(f"icmp ne i64 {hidden_code}, {e.code}")
-                had = t.op(f"icmp ne i64 {hidden_code}, 0")
-                hidden_several = t.either(hidden_several, t.both(holds, t.both(differs, had)))
-                hidden_code = t.choose(holds, 64, str(e.code), hidden_code)
-            due_any = t.either(due_any, here)
-            if rank < ir.OWN_RANK:
-                always = t.both(always, t.invert(here))
-            alive = t.both(alive, t.invert(here))
-        owed = due_any
-        for e in late:
-            if e.when is not None:
-                owed = t.either(owed, t.both(alive, self.truth(e.when, alive)))
-
-        # What may come besides, where the result was not seen; or came.
-        hidden = ret.bad
-        maybe = {e.code: e for e in plain if e.when is None}
-        maybe_late = {e.code: e for e in late if e.when is None}
-        came = t.both(failed, t.invert(matched))
-        for c, e in maybe.items():
-            if e.only is None:
-                self.wrong(hidden)
-                may = "true"
-            else:
-                is_it = t.both(came, t.op(f"icmp eq i64 {code}, {c}"))
-                may = self.truth(e.only, t.either(hidden, is_it))
-                self.wrong(t.both(hidden, may))
-            is_it = t.both(t.both(came, alive), t.op(f"icmp eq i64 {code}, {c}"))
-            hit = t.both(t.both(is_it, may), t.invert(owed))
-            number = str(self.told.number([e.clause], Verdict.CONFORMS))
-            outcome = t.choose(t.both(hit, t.invert(matched)), 64, number, outcome)
-            matched = t.either(matched, hit)
-        if maybe_late:
-            self.wrong(t.both(hidden, alive))
-
-        # Success only where no error is due.
-        succeeded = t.both(alive, t.invert(failed))
-        if op.modelled:
-            self.wrong(t.both(failed, t.invert(matched)))
-            own = "false"
-        else:
-            own = t.both(t.both(failed, alive), t.invert(matched))
-            self.wrong(t.both(t.both(failed, due_any), t.invert(matched)))
-        self.wrong(t.both(t.invert(failed), t.both(seen, owed)))
-        self.wrong(t.both(hidden, t.both(alive, owed)))
-        self.wrong(t.both(hidden, hidden_several))
-        if op.disturbs:
-            self.wrong(t.either(t.invert(failed), own))
-        assigned = self._success(succeeded, seen) if op.modelled else {}
-        if op.modelled:
-            for u in op.updates:
-                if not u.target.startswith("out."):
-                    self.update(u, succeeded)
-        for u in op.always:
-            self.update(u, always)
-        self.settled()
-        framed = self._frame(succeeded, assigned) if op.modelled else "false"
-        self.judge()
-
-        self.write()
-        header = self.unit.layout.header
-        t.store(64, "%seq", t.at("%st", header.blame), 8)
-        t.store(64, str(self.number), t.at("%st", header.blame + 8), 8)
-        t.store(64, t.sized(t.invert(failed), 1, 64), t.at("%st", header.blame + 16), 8)
-        if op.struct is not None:
-            self.count(self.told.number([op.frame], Verdict.CONFORMS), framed)
-        # Counted apart from success: which error it was is found out above.
-        self.count(outcome, t.both(failed, matched)) if outcome != "0" else None
-        yes, no = t.both(succeeded, seen), t.both(succeeded, hidden)
-        for when, said in self._segments:
-            self.count(self.told.number(said, Verdict.CONFORMS), t.both(yes, when))
-            self.count(self.told.number(said, Verdict.UNSEEN), t.both(no, when))
-        t.do("ret i32 0")
-        return self.function(name)
-
-    def _say(self, when: str, *clauses: str) -> None:
-        """These clauses hold, where a condition does."""
-        if self._segments and self._segments[-1][0] == when:
-            self._segments[-1][1].extend(clauses)
-        else:
-            self._segments.append((when, list(clauses)))
-
-    def _success(self, active: str, seen: str) -> dict[str, str]:
-        """What success shows; by out field, when it is assigned."""
-        op, t = self.op, self.text
-        for choice in op.choices:
-            shown = next(
-                (u.target.removeprefix("out.") for u in op.updates
-                 if u.target.startswith("out.") and u.value == choice.var), None,
-            )  # fmt: skip
-            lowest = choice.lowest if choice.lowest not in self.disregard else None
-            if lowest is None:
-                self.wrong(active)
-                self.exprs.vars[choice.var.name] = Val("0", bits_of(choice.var.type) or 1, "true")
-                continue
-            found = self.exprs.search(choice.var, choice.when, active)
-            bits = bits_of(choice.var.type) or 64
-            none = t.op(f"icmp ugt i64 {found.text}, {(1 << bits) - 1}") if found.bad != "true" else "true"
-            self.wrong(t.both(active, t.either(found.bad, none)))
-            value = t.sized(found.text, 64, bits)
-            self.exprs.vars[choice.var.name] = Val(value, bits)
-            told = "false"
-            if shown is not None:
-                out = self.call.get(f"out.{shown}", choice.var.type)
-                told = self._was_seen(shown)
-                self.wrong(t.both(t.both(active, told), out.bad))
-                differs = t.op(f"icmp ne i{bits} {out.text}, {value}") if out.bits == bits else "true"
-                self.wrong(t.both(t.both(active, told), differs))
-            self._say(told, lowest, choice.clause)
-        self._say("true", op.success)
-        if op.result is not None:
-            want = self.exprs.expr(op.result, active)
-            ret, width = self.fields.column("ret"), self.fields.column("width")
-            is_wide = t.both(t.invert(width.bad), t.op(f"icmp eq i8 {width.text}, 64"))
-            mask = t.choose(is_wide, 64, "-1", "4294967295")
-            differs = t.op(f"xor i64 {t.sized(want.text, want.bits, 64)}, {ret.text}")
-            differs = t.op(f"icmp ne i64 {t.op(f'and i64 {differs}, {mask}')}, 0")
-            self.wrong(t.both(t.both(active, seen), t.either(want.bad, differs)))
-            self.wrong(t.both(active, want.bad))
-        assigned: dict[str, str] = {}
-        by_field: dict[str, list[ir.Update]] = {}
-        for u in op.updates:
-            if u.target.startswith("out."):
-                by_field.setdefault(u.target.removeprefix("out."), []).append(u)
-        for name, updates in by_field.items():
-            left = active
-            assigned[name] = "false"
-            for u in reversed(updates):
-                holds = t.both(left, self.truth(u.guard, left))
-                assigned[name] = t.either(assigned[name], holds)
-                left = t.both(left, t.invert(holds))
-                was = self._was_seen(name)
-                look = t.both(holds, was)
-                if look == "false":
-                    continue
-                slot = next(s for s in op.slots if s.name == name)
-                out, want = self.call.get(u.target, slot.type), self.exprs.expr(u.value, look)
-                differs = (
-                    t.op(f"icmp ne i{out.bits} {out.text}, {want.text}")
-                    if out.bits == want.bits
-                    else "true"
-                )
-                self.wrong(t.both(look, t.either(t.either(out.bad, want.bad), differs)))
-                self._say(t.both(look, "true") if look != active else "true", u.clause)
-        for ensure in op.ensures:
-            if ensure.clause in self.disregard:
-                continue
-            self.wrong(t.both(active, t.invert(self.truth(ensure.test, active))))
-            self._say("true", ensure.clause)
-        return assigned
-
-    def _was_seen(self, name: str) -> str:
-        """Whether an out field was seen. Where that is not sure the event is the interpreter's."""
-        slot = next((s for s in self.op.slots if s.name == name), None)
-        if slot is None or slot.size[0] > 8:
-            return "false"
-        _, unsure = self.call.bytes("out")
-        if unsure == "true":
-            self.wrong(self._any_memory())
-            return "false"
-        self.wrong(t := self.text.both(unsure, self._any_memory()))
-        return self.text.both(self.call.seen("out"), self.text.invert(t))
-
-    def _any_memory(self) -> str:
-        """Whether any memory was recorded with the call."""
-        from pvhspec.backends.native.inputs import LISTS, WORDS
-
-        found = "false"
-        for what in LISTS:
-            bitmap = self.fields.word(WORDS[what] + 1)
-            known = self.fields._once(f"any {what}", lambda b=bitmap: Val(self.fields.bit(b), 1))  # type: ignore[misc]
-            found = self.text.either(found, known.text)
-        return found
-
-    def _frame(self, succeeded: str, assigned: dict[str, str]) -> str:
-        """Whether the frame is judged; a byte that should not change makes it the interpreter's."""
-        op, t, call = self.op, self.text, self.call
-        if op.struct_size is None:
-            return "false"
-        _, unsure = call.bytes("in")
-        if unsure == "true":
-            self.wrong(self._any_memory())
-            return "false"
-        self.wrong(t.both(unsure, self._any_memory()))
-        self.wrong(call.strays())
-        both = t.both(call.seen("in"), call.seen("out"))
-        if call.size > 64:
-            self.wrong(both)
-            return "false"
-        updated = {u.target.removeprefix("out.") for u in op.updates}
-        at, differs = 0, "false"
-        while at < call.size:
-            step = next(s for s in (8, 4, 2, 1) if at + s <= call.size)
-            bits = 8 * step
-            a = t.load(bits, t.at(call.safe("in"), at))
-            b = t.load(bits, t.at(call.safe("out"), at))
-            change = t.op(f"xor i{bits} {a}, {b}")
-            for slot in op.slots:
-                if not slot.written:
-                    continue
-                free = 0
-                for byte in range(step):
-                    if slot.offset[0] <= at + byte < slot.offset[0] + slot.size[0]:
-                        free |= 0xFF << 8 * byte
-                if not free:
-                    continue
-                when = succeeded
-                if slot.name in updated:
-                    when = t.both(succeeded, assigned.get(slot.name, "false"))
-                mask = ~free & ((1 << bits) - 1)
-                change = t.op(f"and i{bits} {change}, {t.choose(when, bits, str(mask), '-1')}")
-            differs = t.either(differs, t.op(f"icmp ne i{bits} {change}, 0"))
-            at += step
-        self.wrong(t.both(both, differs))
-        return both
-
-
-# ---- other events ------------------------------------------------------------------------------------
+# ---- other events ------------------------------------------------------------------------------
 
 
 def event_function(
@@ -601,7 +317,7 @@ def event_function(
         if kind is not None
         else Fields(t, constants, header.constants, "%row")
     )
-    step = _Step(unit, told, clauses, fields)
+    step = Step(unit, told, clauses, fields)
     applies = step.truth(block.when, "true")
     said: list[tuple[str, str]] = []  # a clause, and whether it can be seen
     for requirement in block.requires:

@@ -146,7 +146,7 @@ class Cells(MutableMapping[Index, Any]):
             view = self.raw[slot]
             view[(view & TOUCHED) == 0] = self._store.vague(self._state.name)
 
-    # ---- a dictionary ----------------------------------------------------------------------------
+    # ---- a dictionary ---------------------------------------------------------------------------
 
     def __contains__(self, index: object) -> bool:
         assert isinstance(index, tuple)
@@ -219,7 +219,9 @@ class Cells(MutableMapping[Index, Any]):
                 if len(hits[0]):
                     found[before] = None
                 continue
-            found.update(((*before, *at), None) for at in zip(*(h.tolist() for h in hits), strict=True))
+            found.update(
+                ((*before, *at), None) for at in zip(*(h.tolist() for h in hits), strict=True)
+            )
         found.update(dict.fromkeys(self.other))
         self._seen = (version, list(found))
         return self._seen[1]
@@ -335,7 +337,7 @@ class NativeStore(Store):
         for cell, by in plain.writers.items():
             self.writers[cell] = by
 
-    # ---- what native code asks -------------------------------------------------------------------
+    # ---- what native code asks ------------------------------------------------------------------
 
     def initially(self, state: str) -> Callable[[Index], Any]:
         """The initial value by index."""
@@ -356,7 +358,7 @@ class NativeStore(Store):
                 Store._changed(self, name)
         self._known[:] = self._counters
 
-    # ---- a store -----------------------------------------------------------------------------------
+    # ---- a store --------------------------------------------------------------------------------
 
     def smear(self, state: str, pattern: Index, value: Any) -> None:
         """One cell that matches got a value, nobody saw which."""
@@ -382,9 +384,7 @@ class NativeStore(Store):
 
     def fork(self) -> Store:
         """Another state that is like this one so far, with its cells in dictionaries."""
-        other = Store(
-            self._states, self._initial, self._drifts, self._drift_reads, self._settle
-        )
+        other = Store(self._states, self._initial, self._drifts, self._drift_reads, self._settle)
         other.changes = dict(self.changes)
         other.writers = dict(self.writers)
         Store.restore(other, self.saved())
@@ -415,5 +415,3 @@ class NativeStore(Store):
         cells = self.native.get(state)
         if cells is not None:
             cells._seen = None
-
-

@@ -1,0 +1,31 @@
+"""Machine code from the specification: events judged from columns, tens of times as fast.
+
+There is one meaning, the interpreter's. Machine code judges an event only where it is sure to say
+what the interpreter says: every value it hangs on is known, nothing is violated, nothing has to be
+supposed. Everything else it hands over before it has written anything, and the interpreter judges
+that event on the same state: `store.NativeStore` is its `Store`, with the cells in the memory
+that machine code works on. So what is said of violations, of what is open, and of what follows, is
+made in one place.
+
+How it is made:
+
+- Every expression is a number and a bit that says it is not sure (`emit.Val`). Bits are computed
+  without jumps, in the interpreter's order of asking; a step looks at one bit, once. Reading what
+  is unknown, one of several, outside the window, or drifting is not sure.
+- A quantifier over ports, and `choose lowest`, is a search in a loop (`search`), which remembers
+  its last find for each domain until a cell below it changes: the lowest spare port is found at
+  once. Ports that nobody has touched are alike, so one of them is enough.
+- Where a write ends a drift, or may, the interpreter does it, for it marks what has drifted.
+- What was said is counted by outcome (`step.Told`), an outcome being some clauses at once.
+- Of an event whose call was judged but whose `on` blocks or obligations were not, only the rest is
+  the interpreter's (`Machine.feed(done=)`).
+
+Only what a trace begins with is compiled, and what comes up often enough later: an operation takes
+some tens of milliseconds, of which nothing is left when it was kept (`cache`).
+
+The interpreter's alone, so far: updates `for all` cells, requirements and fields that are maps (the
+shared words), memory that is pointed to, hypercalls of several structures or with a status field,
+what operations that are not modelled may disturb, obligations while one may be owed, calls at the
+same time, free choices (not of the lowest), and everything after a value that is decided on was not
+seen. A result that was not seen is no such value where only one was allowed.
+"""

@@ -1,0 +1,70 @@
+"""Machine code and the interpreter make one report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pvhspec.ir.cache import load_spec
+from pvhspec.ir.ir import Spec
+from pvhspec.judge import Judging
+from pvhspec.judge_columns import judge_columns
+from pvhspec.scan.source import ColumnSource
+from pvhspec.traces import open_trace
+from tests.backends.native.agree import differences
+from tests.backends.native.traces import made
+
+CORPUS = Path(__file__).parents[3] / "traces" / "corpus"
+CAPTURES = (
+    "real/linux6.1-dom0-xen4.17.jsonl.gz",
+    "real/entry-injected-magic.jsonl",
+    "real/xen-4.17-dom0-pvh-18-hypercalls.jsonl",
+    "probe/xen-4.17-evtchn_latch-32.jsonl.gz",
+    "probe/xen-4.17-evtchn_upcall-64.jsonl.gz",
+)
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    found, errors = load_spec()
+    assert found is not None, errors
+    return found
+
+
+@pytest.mark.parametrize("kind", ["conforming", "broken", "lossy"])
+def test_generated_traces(spec: Spec, kind: str) -> None:
+    first = ("conforming", "broken", "lossy").index(kind)
+    for seed in range(first, 180, 3):
+        assert not differences(spec, made(seed)), seed
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_captures(spec: Spec, name: str) -> None:
+    path = str(CORPUS / name)
+    assert not differences(spec, open_trace(path), open_trace(path))
+
+
+def test_documented_clauses_alone(spec: Spec) -> None:
+    for seed in range(60):
+        assert not differences(spec, made(seed), authority="documented"), seed
+
+
+@pytest.mark.slow
+def test_all_captures(spec: Spec) -> None:
+    for path in sorted((*CORPUS.glob("probe/*.gz"), *CORPUS.glob("real/*"))):
+        assert not differences(spec, open_trace(str(path)), open_trace(str(path))), path
+
+
+def test_calls_on_channels_are_judged_by_machine_code(spec: Spec) -> None:
+    # Else the interpreter would agree with itself.
+    by_python = calls = 0
+    for seed in range(0, 60, 3):
+        trace = made(seed)
+        judging = Judging(spec, trace)
+        rows: list[int] = []
+        judge_columns(spec, judging, ColumnSource(trace), on_python=rows.append)  # type: ignore[arg-type]
+        for row in rows:
+            by_python += trace.events[row].kind == "hypercall"
+        calls += sum(e.kind == "hypercall" for e in trace.events)
+    assert by_python < calls * 0.15
