@@ -68,8 +68,9 @@ class Stepper:
         ranked = sorted((e for e in plain if e.when is not None), key=lambda e: e.rank)
         self._ranks = [self._tests(group) for _, group in groupby(ranked, key=lambda e: e.rank)]
         self._late = self._tests(e for e in late if e.when is not None)
-        self._maybe = {e.code: e for e in plain if e.when is None}
-        self._maybe_late = {e.code: e for e in late if e.when is None}
+        self._maybe = [e for e in plain if e.when is None]
+        self._maybe_late = [e for e in late if e.when is None]
+        self._late_codes = {e.code for e in self._maybe_late}
         self._only = {e.clause: compiler.expr(e.only) for e in offered if e.only is not None}
         self._shown = [_shows(op, c.var) for c in op.choices]
         self._choices = [self._choice(c) for c in op.choices]
@@ -110,7 +111,7 @@ class Stepper:
             error = owed[0][0]
             others = tuple(e.clause for e, _ in owed[1:])
             self._fail(error.clause, "success", _told(error), others)
-        done = code == 0 or code in self._maybe_late or any(e.code == code for e, _ in late)
+        done = code == 0 or code in self._late_codes or any(e.code == code for e, _ in late)
         effects = not due and done
         assigned: set[str] = set()
         if code >= STATUS and self.op.status is not None:
@@ -151,15 +152,10 @@ class Stepper:
 
     def _suppose(self, path: Path, due: bool, owed: list[tuple[Error, Fn]], ret: int | None) -> int:
         """What it answered was not seen: all that is allowed is supposed in its turn."""
-        rank = owed[0][0].rank if due else None
-        maybe = [
-            c for c, e in self._maybe.items()
-            if (rank is None or e.rank <= rank) and self._may(path, e)
-        ]  # fmt: skip
-        codes = list(dict.fromkeys([*(e.code for e, _ in owed), *maybe]))
-        if not due:
-            late = [c for c, e in self._maybe_late.items() if self._may(path, e)]
-            codes += [c for c in late if c not in codes]
+        codes = list(dict.fromkeys(e.code for e, _ in owed))
+        for error in self._timely(due, owed):
+            if error.code not in codes and self._may(path, error):
+                codes.append(error.code)
         if not owed:
             codes.insert(0, 0)
         if ret is not None:  # the status alone was not seen
@@ -168,6 +164,12 @@ class Stepper:
                 self._fail(owed[0][0].clause, str(ret), _told(owed[0][0]))
             codes = told
         return codes[path.choose(len(codes))] if len(codes) > 1 else codes[0]
+
+    def _timely(self, due: bool, owed: list[tuple[Error, Fn]]) -> list[Error]:
+        """The errors that may come, as far as nothing that is due comes before them."""
+        if not due:
+            return [*self._maybe, *self._maybe_late]
+        return [e for e in self._maybe if e.rank <= owed[0][0].rank]
 
     def _may(self, path: Path, error: Error) -> bool:
         """Whether an error that may come might have come now."""
@@ -182,11 +184,10 @@ class Stepper:
             if error.code == code:
                 clauses.append(error.clause)
                 return
-        maybe = self._maybe.get(code) or (None if due else self._maybe_late.get(code))
-        timely = maybe is not None and (not due or maybe.rank <= owed[0][0].rank)
-        if maybe is not None and timely and self._may(path, maybe):
-            clauses.append(maybe.clause)
-            return
+        for error in self._timely(due, owed):
+            if error.code == code and self._may(path, error):
+                clauses.append(error.clause)
+                return
         if not self.op.modelled and not (due and owed[0][0].rank < OWN_RANK):
             return  # an error of its own, of which nothing is known
         got = self._name(code)
