@@ -99,18 +99,18 @@ class _Call(Step):
 
         # What may come besides, where the result was not seen; or came.
         hidden = ret.bad
-        maybe = {e.code: e for e in plain if e.when is None}
-        maybe_late = {e.code: e for e in late if e.when is None}
+        maybe = [e for e in plain if e.when is None]
+        maybe_late = [e for e in late if e.when is None]
         came = t.both(failed, t.invert(matched))
-        for c, e in maybe.items():
+        for e in maybe:
             if e.only is None:
                 self.wrong(hidden)
                 may = "true"
             else:
-                is_it = t.both(came, t.op(f"icmp eq i64 {code}, {c}"))
+                is_it = t.both(came, t.op(f"icmp eq i64 {code}, {e.code}"))
                 may = self.truth(e.only, t.either(hidden, is_it))
                 self.wrong(t.both(hidden, may))
-            is_it = t.both(t.both(came, alive), t.op(f"icmp eq i64 {code}, {c}"))
+            is_it = t.both(t.both(came, alive), t.op(f"icmp eq i64 {code}, {e.code}"))
             hit = t.both(t.both(is_it, may), t.invert(owed))
             number = str(self.told.number([e.clause], Verdict.CONFORMS))
             outcome = t.choose(t.both(hit, t.invert(matched)), 64, number, outcome)
@@ -257,7 +257,7 @@ class _Call(Step):
         found = "false"
         for what in LISTS:
             bitmap = self.fields.word(WORDS[what] + 1)
-            known = self.fields._once(f"any {what}", lambda b=bitmap: Val(self.fields.bit(b), 1))  # type: ignore[misc]
+            known = self.fields._once(f"any {what}", lambda b=bitmap: Val(self.fields.bit(b), 1))
             found = self.text.either(found, known.text)
         return found
 

@@ -164,7 +164,7 @@ class Engine:
         self._operations = {op.id: op for op in spec.operations}
         self.use(program)
         self._status = np.zeros(1, np.int32)
-        self._last_call = -1
+        self._last_call = (-1, -1)
         self._said = 0
         self._special = {m.event for o in spec.obligations for m in (o.then, o.before)}
         self.escapes = 0

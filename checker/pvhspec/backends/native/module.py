@@ -46,6 +46,7 @@ class Module:
         self._names: dict[str, str] = {}
         self.watched: dict[str, int] = {}
         dispatch = Dispatch(spec, version, mode)
+        run = ""
         # All searches first: what is written makes them forget.
         for _ in range(2):
             self._functions.clear()

@@ -108,12 +108,12 @@ class Search:
         ]
         window = size
         last = True
-        for cell, at in places:
+        for cell, place in places:
             table = unit.layout.tables.get(cell.state)
-            if table is None or (table.slotted and at == 0):
+            if table is None or (table.slotted and place == 0):
                 return False
-            window = min(window, table.dims[at - table.slotted])
-            last &= at == len(cell.indices) - 1
+            window = min(window, table.dims[place - table.slotted])
+            last &= place == len(cell.indices) - 1
         if not places and size > 256:
             return False
         hint = self.hint = self._hint(variable, body, names)
@@ -141,12 +141,12 @@ class Search:
             high = t.op(f"add i64 {high}, 1")
             stop = t.op(f"call i64 @llvm.umin.i64(i64 {stop}, i64 {high})")
         end = t.op(f"call i64 @llvm.umin.i64(i64 {stop}, i64 {window})")
-        start = "0"
+        start = kept = "0"
         if hint is not None:
             slot = outer.slot(given["@0"])
             at = t.op(f"add i64 {t.op(f'mul i64 {slot}, @HINTS@')}, {hint}")
-            where = t.at("%hints", t.op(f"mul i64 {at}, 8"))
-            start = t.load(64, where, 8)
+            kept = t.at("%hints", t.op(f"mul i64 {at}, 8"))
+            start = t.load(64, kept, 8)
         elif (first := self._first(variable, body, names)) is not None:
             start = t.op(f"call i64 @{first}(ptr %st, ptr %hints, i1 true, i16 %a0)")
             bad = t.either(bad, t.op(f"icmp eq i64 {start}, -1"))
@@ -156,9 +156,9 @@ class Search:
         t.do(f"%more = icmp ult i64 %p, {end}")
         t.do("br i1 %more, label %look, label %over")
         t.label("look")
-        value = t.sized("%p", 64, bits)
-        inner = Exprs(unit, t, _Nothing(), given | {variable.name: Val(value, bits)})
-        inner.inside[value] = window
+        number = t.sized("%p", 64, bits)
+        inner = Exprs(unit, t, _Nothing(), given | {variable.name: Val(number, bits)})
+        inner.inside[number] = window
         holds = inner.expr(body)
         t.do(f"br i1 {holds.bad}, label %unsure, label %sure")
         t.label("sure")
@@ -168,14 +168,14 @@ class Search:
         t.do("br label %head")
         t.label("found")
         if hint is not None:
-            t.store(64, "%p", where, 8)
+            t.store(64, "%p", kept, 8)
         t.do("ret i64 %p")
         t.label("over")
         t.do(f"%far = icmp ugt i64 {stop}, {window}")
         t.do("br i1 %far, label %unsure, label %whole")
         t.label("whole")
         if hint is not None:
-            t.store(64, "%p", where, 8)
+            t.store(64, "%p", kept, 8)
         t.do("br label %none")
         t.label("none")
         t.do(f"ret i64 {NOWHERE}")
