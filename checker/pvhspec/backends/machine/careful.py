@@ -40,6 +40,8 @@ def careful(op: Operation, values: Values, model: Model, random: Random) -> None
     """Change the values drawn for a call where they have to be."""
     if "vcpuid" in values and random.random() < 0.6:
         values["vcpuid"] = random.choice((0, 0, 1, 1, 2))
+    if op.each is not None:  # there is one structure: of more, nothing would be known
+        values[op.each] = random.choice((*[1] * 12, 0, 0x80000000, 0xFFFFFFFF))
     change = _CHANGES.get(op.name)
     if change is not None:
         change(op, values, model, random)

@@ -145,7 +145,10 @@ class Drawer:
     def _numbers(self, op: Operation, values: dict[str, int], path: Path) -> None:
         """Parameters that are numbers: neither the command nor what points to something."""
         sources = self.pools.of_operation(op)
-        plain = op.params[1:-1] if op.command is not None else op.params
+        pointer = op.pointer or (op.params[-1].name if op.params else None)
+        plain = op.params
+        if op.command is not None:
+            plain = tuple(p for p in op.params[1:] if p.name != pointer)
         for param in plain if op.modelled and op.number is not None else ():
             kind = param.type
             if isinstance(kind, BitsType) and (op.command is not None or op.struct is None):
