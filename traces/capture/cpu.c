@@ -215,6 +215,10 @@ void trap(struct frame *frame)
     u32 vector = frame->vector;
     int from_user = (frame->cs & 3) == 3;
 
+    if (vector == VEC_NMI && !from_user) {
+        this_cpu()->nmis++; /* told beside the calls: it may come before one of them has returned */
+        return;
+    }
     if (from_user || !is_arrival(vector)) {
         struct PACKED { u64 vector, error, ip, address; } crash = {
             vector, frame->error, frame->ip, 0,
@@ -222,10 +226,6 @@ void trap(struct frame *frame)
         word cr2;
         this_cpu()->log = NULL; /* what the other vCPU does now is of no interest */
         if (landing)
-    if (vector == VEC_NMI && !from_user) {
-        this_cpu()->nmis++; /* told beside the calls: it may come before one of them has returned */
-        return;
-    }
             attempt_failed(from_user && vector == VEC_USER_EXIT ? 0 : (int)vector + 1);
         __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
         crash.address = cr2;
