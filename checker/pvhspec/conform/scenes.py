@@ -14,7 +14,8 @@ from pvhspec.types.types import BitsType
 
 __all__ = ["Scenes", "clauses_of"]
 
-_TRIES = 30  # calls drawn for a clause that nothing has shown yet
+_TRIES, _FEW = 30, 8  # calls drawn for a clause that nothing has shown yet, in early boots and late
+_EARLY = 2  # boots
 _FIFO_PAGES = 8  # of those whose frame numbers are handed over, as many as queues are given
 _LETS_OTHERS_IN = frozenset({"EVTCHNOP_bind_virq", "EVTCHNOP_bind_pirq"})
 _LOOKED_AT = 24  # ports whose status is asked for at once, at most
@@ -44,7 +45,7 @@ class Scenes:
         self._in_vain: Counter[str] = Counter()
         self._about: dict[str, list[Operation]] = {}
         for op in writer.operations:
-            for clause in dict.fromkeys(clauses_of(op)):
+            for clause in filter(writer.offers, dict.fromkeys(clauses_of(op))):
                 self._about.setdefault(clause, []).append(op)
         self.takers = [o for o in writer.operations if _gives_port(o)]
 
@@ -60,7 +61,8 @@ class Scenes:
                 continue
             self._in_vain[clause] += 2
             sweeping = any(u.binders for u in op.updates)
-            for _ in range(_TRIES // 5 if sweeping else _TRIES):
+            tries = _TRIES if writer.plan.number < _EARLY else _FEW
+            for _ in range(tries // 5 if sweeping else tries):
                 ask = writer.drawer.call(op)
                 told = self.model.foretell(ask)
                 if told is not None and clause in told.clauses and (op.modelled or told.code):

@@ -50,6 +50,7 @@ class Writer:
         self, spec: Spec, version: Version, mode: str, plan: Plan, seen: Counter[str]
     ) -> None:
         self.plan = plan
+        self.where = version, mode
         self.random = Random(f"{plan.seed}/{plan.number}")
         exists = {"*": False} | {f"0,{v}": True for v in range(plan.vcpus)}
         given: dict[str, dict[str, Any]] = {"vcpu_exists": exists}
@@ -70,6 +71,11 @@ class Writer:
         self.plain_frames: tuple[Any, ...] = ()
         if isinstance(kind, EnumType):
             self.plain_frames = tuple((kind.index(name),) for name in ("no_page", "ram"))
+
+    def offers(self, clause: str) -> bool:
+        """Whether this release and mode have a clause."""
+        found = self.model.spec.clauses.get(clause)
+        return found is None or found.gate.open(*self.where)
 
     def named(self, name: str) -> Operation | None:
         """The operation of a name, if there is one here."""
