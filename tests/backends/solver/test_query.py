@@ -177,7 +177,7 @@ def test_must_at_an_event() -> None:
 
 
 def test_what_is_not_modelled_is_not_said() -> None:
-    got = ask("can memory_op return ENOMEM")
+    got = ask("can argo_op return ENOMEM")
     assert got.status == "told"
     assert got.why == "the text does not say what it returns"
 

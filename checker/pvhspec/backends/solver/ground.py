@@ -113,6 +113,7 @@ class Ground:
         self.map_reads: dict[tuple[str, str, tuple[int, ...]], tuple[tuple[Term, ...], Term]] = {}
         self.loads: list[tuple[str, Term, list[Term]]] = []  # address, bytes from the top
         self.sparing = True
+        self.one_will_do = False  # an execution is looked for: what cannot be said may be left out
 
     # ---- asking --------------------------------------------------------------------------------
 

@@ -111,6 +111,7 @@ class Chain:
 
     def __init__(self, states: dict[str, State], *, usual: bool, alone: bool) -> None:
         self.ground = Ground(states)
+        self.ground.one_will_do = True
         self.boot = Boot(self.ground, usual)
         self.view: View = self.boot
         self.watched: dict[str, Term] = {}  # what an execution is to tell the values of

@@ -146,6 +146,9 @@ class After:
             if limit is not None:
                 tests.append(z3.ULT(value, limit))
         if len(bound_) < len(binders):
+            if ground.one_will_do:  # some execution in which this does not come up
+                ground.constraints.append(z3.Not(write.when))
+                return z3.BoolVal(False), self._before.read(update.target, index)
             raise Unsupported(f"{update.clause}: an index computed from a bound variable")
         frame = write.frame.inside(bound_) if bound_ else write.frame
         for at, (node, term) in enumerate(zip(update.indices, index, strict=True)):
