@@ -79,8 +79,8 @@ def test_what_was_asked_for_is_aimed_at_and_has_something_to_be_about(seed: int)
     calls = [
         s.args[0] for s in found.program.steps if isinstance(s, steps.Hypercall) and s.nr == 32
     ]
-    assert calls.count(3) > 130
-    assert found.counts["evtchn.use.EVTCHNOP_close.success"] > 5
+    assert calls.count(3) > 100
+    assert found.counts["evtchn.use.EVTCHNOP_close.success"] > 3
 
 
 # ---- processes -----------------------------------------------------------------------------------

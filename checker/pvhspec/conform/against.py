@@ -24,6 +24,7 @@ __all__ = ["Difference", "differences", "run_against"]
 _TIME_LEAF = 0x40000003  # CPUID: the TSC, other at every boot
 # Times; and argument registers need not survive a call.
 _NOT_COMPARED = ("ts_call", "clobbered")
+_CLOCKS = ("HVMOP_get_time", "VCPUOP_get_runstate_info")  # what they answer is a time
 
 _GENERAL = "hypercall.convention.result."  # what is said of every call
 
@@ -134,7 +135,8 @@ def _one(spec: Spec, image: str, program: Program, plan: Plan) -> tuple[dict[Key
         broken = tuple(j.clause for j in said if j.verdict is Verdict.VIOLATES)
         general = tuple(j.clause for j in said if j.clause.startswith(_GENERAL))
         clauses = tuple(dict.fromkeys(j.clause for j in said if j.clause not in general))
-        seen[key] = _Seen(_what(event, names), _fields(event), clauses or general, broken)
+        what = _what(event, names)
+        seen[key] = _Seen(what, _fields(event, what), clauses or general, broken)
     return seen, boot.trouble or boot.cut
 
 
@@ -146,10 +148,11 @@ def _what(event: Event, names: dict[tuple[int | None, int | None], str]) -> str:
     return event.kind if leaf is None else f"{event.kind} {leaf:#x}"
 
 
-def _fields(event: Event) -> dict[str, Any]:
-    if event.kind == "cpuid" and event.get("leaf") == _TIME_LEAF:
+def _fields(event: Event, what: str) -> dict[str, Any]:
+    if event.kind == "time" or (event.kind == "cpuid" and event.get("leaf") == _TIME_LEAF):
         return {}
-    return {name: v for name, v in event.fields.items() if name not in _NOT_COMPARED}
+    left_out = {*_NOT_COMPARED, *(("out",) if what in _CLOCKS else ())}
+    return {name: v for name, v in event.fields.items() if name not in left_out}
 
 
 def differences(

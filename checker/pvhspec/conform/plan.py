@@ -63,7 +63,6 @@ def xen_jobs(
     return [
         Job("xen", image, program, width, domu=there)
         for program, width in _compiled(spec, programs)
-        if program.only in (None, width)
         for there in ((False, True) if program.domu and domu is None else (bool(domu),))
     ]
 
@@ -114,10 +113,15 @@ def _entry(target: str, image: str, width: Width, start: Start) -> Job:
 
 
 def _compiled(spec: Spec, programs: Sequence[Path]) -> list[tuple[Compiled, Width]]:
+    """Each program in both widths, or in the one it is written for alone: what is wrong with it in
+    the other does not matter."""
     found: list[tuple[Compiled, Width]] = []
     for path in programs:
-        for width in _WIDTHS:
-            program, errors = compile_file(path, spec, width)
+        made = [(compile_file(path, spec, width), width) for width in _WIDTHS]
+        only = next((p.only for (p, _), _ in made if p is not None and p.only), None)
+        for (program, errors), width in made:
+            if only not in (None, width):
+                continue
             if program is None:
                 raise PvhError(*errors)
             found.append((program, width))
