@@ -99,8 +99,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 def test_on_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     terminal.until("pvhspec> ")
     terminal.type("can fifo[caller] and channel[caller, 9] == ipi and channel[caller, 8] == ipi\n")
-    terminal.until("\n")
-    time.sleep(0.5)
+    terminal.until("questions: 1 of")  # it is at work
     terminal.type("\x03")
     assert "interrupted" in terminal.until("pvhspec> ")
     terminal.type("can bind_ip\treturn ENOENT on 4.17\n")
