@@ -170,7 +170,7 @@ def _changed(node: Any, change: Callable[[Any], Any]) -> Any:
     if (
         not is_dataclass(node)
         or isinstance(node, type)
-        or not type(node).__module__.endswith(".ir")
+        or not type(node).__module__.startswith("pvhspec.ir.")
     ):
         return node
     parts = {f.name: getattr(node, f.name) for f in fields(node)}

@@ -3,16 +3,31 @@
 Small and finite on purpose, so that one text can be evaluated, proved, generated from and
 compiled: bit-vectors, enums with payloads, total maps, quantifiers over finite types, and
 simultaneous updates. Predicates, functions, effects, lets and structs are gone: they were
-written out where they are used. `pvhspec.ir.show` prints it.
-
-Values: bool; int for bit-vectors; a tuple (variant number, payload…) for enums.
+written out where they are used. `pvhspec.ir.show` prints it, `pvhspec.ir.terms` has its
+expressions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
+from pvhspec.ir.terms import (
+    Cell,
+    Const,
+    Expr,
+    GateTest,
+    Input,
+    Is,
+    Load,
+    Make,
+    MapInput,
+    Op,
+    Payload,
+    Quant,
+    Value,
+    Var,
+)
 from pvhspec.names.gates import Gate, Version
 from pvhspec.types.layout import Struct, StructField
 from pvhspec.types.types import BitsType, Type
@@ -25,131 +40,7 @@ __all__ = [
     "Struct", "StructField", "Update", "Value", "Var", "Version", "status_code", "status_value",
 ]  # fmt: skip
 
-Value: TypeAlias = "bool | int | tuple[object, ...]"
 Authority = Literal["documented", "implemented"]
-
-
-# ---- expressions --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Const:
-    """A value known from the text."""
-
-    type: Type
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A field of the event, by name. `out.x` is field x after the call, `result` its value."""
-
-    name: str
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class MapInput:
-    """A field of the event that is itself a total map."""
-
-    name: str
-    indices: tuple[Expr, ...]
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Var:
-    """A variable of an enclosing quantifier, update or choice."""
-
-    name: str
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell of a state, as it was before the event."""
-
-    state: str
-    indices: tuple[Expr, ...]
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """`bytes` bytes of guest memory at a guest-physical address, little-endian."""
-
-    address: Expr
-    bytes: int
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """An operator. Bit-vectors are unsigned and wrap; both sides have one width.
-
-    bool: `not and or implies ite`; any: `eq`; order: `ult ule`; bits: `add sub mul and or xor
-    not shl lshr` (prefixed `bv`), `extract` (args: value; `extra` = high, low), `resize` (to the
-    width of `type`, zero-extending or cutting).
-    """
-
-    op: str
-    args: tuple[Expr, ...]
-    type: Type
-    extra: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Make:
-    """An enum value."""
-
-    variant: int
-    args: tuple[Expr, ...]
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Is:
-    """Whether an enum value is of a variant."""
-
-    value: Expr
-    variant: int
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """Item `index` of the payload; read only where `Is` of the same variant holds."""
-
-    value: Expr
-    variant: int
-    index: int
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Quant:
-    """`forall` or `exists` over finite types."""
-
-    kind: Literal["forall", "exists"]
-    vars: tuple[Var, ...]
-    body: Expr
-    type: Type
-
-
-@dataclass(frozen=True, slots=True)
-class GateTest:
-    """Whether a gate is open for the version and mode under test: constant in any one run."""
-
-    gate: Gate
-    type: Type
-
-
-Expr: TypeAlias = (
-    Const | Input | MapInput | Var | Cell | Load | Op | Make | Is | Payload | Quant | GateTest
-)
-
-
-# ---- clauses ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

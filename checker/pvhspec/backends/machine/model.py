@@ -13,12 +13,13 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pvhspec.backends.binding import Binder, Map
+from pvhspec.backends.binding import Binder
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.operation import Outcome, Stepper
 from pvhspec.backends.interpreter.path import Inconsistent, Path, TooMuch, explore
 from pvhspec.backends.protocol import Call, Seen
+from pvhspec.backends.shown import Map
 from pvhspec.ir.ir import (
     STATUS,
     Const,

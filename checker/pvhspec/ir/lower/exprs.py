@@ -8,6 +8,7 @@ from pvhspec.diagnostics import code
 from pvhspec.ir import build
 from pvhspec.ir.ir import Cell, Const, Expr, Input, Load, Make, MapInput, Op, Quant
 from pvhspec.ir.lower.env import ArrayView, Binding, Env, MapField, StructView
+from pvhspec.ir.lower.literals import ARITHMETIC, MISMATCH, SHIFTS, is_literal, literal
 from pvhspec.ir.lower.patterns import pattern
 from pvhspec.ir.lower.remedies import a_type, convertible, use
 from pvhspec.names.gates import Gate
@@ -19,11 +20,8 @@ from pvhspec.types.types import BOOL, BitsType, EnumType, Type, compatible, is_f
 
 __all__ = ["expression", "facts", "struct_address", "truth"]
 
-MISMATCH = code("PVH310", "Two values of different types are compared, combined or assigned.")
 NOT_BOOL = code("PVH311", "A truth value is needed here.")
 NOT_BITS = code("PVH312", "A number is needed here.")
-NO_WIDTH = code("PVH313", "Nothing says how wide a literal is.")
-TOO_WIDE = code("PVH314", "A literal does not fit its type.")
 NOT_A_VALUE = code("PVH315", "The name does not stand for a value here.")
 WRONG_COUNT = code("PVH316", "The number of arguments or indices is wrong.")
 NO_FIELD = code("PVH317", "The value has no field of this name.")
@@ -31,8 +29,6 @@ INFINITE = code("PVH318", "A quantifier ranges over a type without a bound.")
 RECURSIVE = code("PVH319", "A definition uses itself.")
 
 _ORDER = {"<": ("ult", False), "<=": ("ule", False), ">": ("ult", True), ">=": ("ule", True)}
-_ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "|": "bvor", "&": "bvand", "^": "bvxor"}
-_SHIFTS = {"<<": "shl", ">>": "lshr"}
 
 
 def truth(node: ast.Expr, env: Env) -> Expr:
@@ -73,7 +69,7 @@ def expression(node: ast.Expr, env: Env, want: Type | None = None) -> Expr:
     scope = env.scope
     match node:
         case ast.Number(value=value):
-            return _literal(node, value, env, want)
+            return literal(node, value, env, want)
         case ast.Truth(value=value):
             return build.TRUE if value else build.FALSE
         case ast.Paren(value=inner):
@@ -104,7 +100,7 @@ def expression(node: ast.Expr, env: Env, want: Type | None = None) -> Expr:
             return build.any_of(same)
         case ast.Conditional(test=test, yes=yes, no=no):
             condition, then = facts(test, env)
-            if _is_literal(yes):
+            if is_literal(yes):
                 b = expression(no, env, want)
                 return build.ite(condition, fit(yes, then, b.type), b, b.type)
             a = expression(yes, then, want)
@@ -355,33 +351,6 @@ def _convert(node: ast.Call, to: BitsType, env: Env) -> Expr:
 # ---- operators --------------------------------------------------------------------------------
 
 
-def _is_literal(node: ast.Expr) -> bool:
-    match node:
-        case ast.Number():
-            return True
-        case ast.Paren(value=inner) | ast.Unary(op="~" | "-", value=inner):
-            return _is_literal(inner)
-        case ast.Binary(op=op, left=a, right=b) if op in _ARITHMETIC or op in _SHIFTS:
-            return _is_literal(a) and _is_literal(b)
-    return False
-
-
-def _literal(node: ast.Number, value: int, env: Env, want: Type | None) -> Const:
-    if not isinstance(want, BitsType):
-        if want is None:
-            why, remedy = "nothing says how wide this number is", "convert it: u32(…)"
-            raise env.scope.stop(NO_WIDTH, node.span, why, remedy)
-        remedy = "write true or false, or compare with 0"
-        if isinstance(want, EnumType):
-            remedy = f"its values are {', '.join(v.name for v in want.variants)}"
-        raise env.scope.stop(MISMATCH, node.span, f"a number is not {a_type(want)}", remedy)
-    if value >> want.width:
-        why = f"{node.text} does not fit {a_type(want)}"
-        remedy = f"{shown(want)} has {want.width} bits: at most {(1 << want.width) - 1:#x}"
-        raise env.scope.stop(TOO_WIDE, node.span, why, remedy)
-    return build.number(want, value)
-
-
 def _bits_of(value: Expr, node: ast.Expr, env: Env) -> BitsType:
     if not isinstance(value.type, BitsType):
         why = f"a number is needed here, this is {a_type(value.type)}"
@@ -397,7 +366,7 @@ def _number(node: ast.Expr, env: Env, want: Type | None) -> Expr:
 
 def _pair(node: ast.Binary, env: Env, want: Type | None) -> tuple[Expr, Expr]:
     """Both sides under one type; a literal takes that of the other side."""
-    if _is_literal(node.left) and not _is_literal(node.right):
+    if is_literal(node.left) and not is_literal(node.right):
         b = expression(node.right, env, want)
         return fit(node.left, env, b.type), b
     a = expression(node.left, env, want)
@@ -419,14 +388,14 @@ def _binary(node: ast.Binary, env: Env, want: Type | None) -> Expr:
         _bits_of(a, node.left, env)
         name, swapped = _ORDER[op]
         return Op(name, (b, a) if swapped else (a, b), BOOL)
-    if op in _SHIFTS:
+    if op in SHIFTS:
         a = _number(node.left, env, want)
         kind = _bits_of(a, node.left, env)
         by = build.resize(_number(node.right, env, BitsType(kind.width)), BitsType(kind.width))
-        return build.bits(_SHIFTS[op], a, by, kind)
+        return build.bits(SHIFTS[op], a, by, kind)
     a, b = _pair(node, env, want)
     left, right = _bits_of(a, node.left, env), _bits_of(b, node.right, env)
-    return build.bits(_ARITHMETIC[op], a, b, left if left.name else right)
+    return build.bits(ARITHMETIC[op], a, b, left if left.name else right)
 
 
 def _quantified(node: ast.Quantified, env: Env) -> Expr:
