@@ -568,7 +568,7 @@ lists = [
     )),
     Execution("a list that was not seen", LISTS, (
         call("take", 1, {"take.done": "?", "take.done.lowest": "?", "take.success": "?"},
-             at=16, count=2, cmd=1, **{"list.readable": True}),
+             at=16, count=2, cmd=1, **behind()),
     )),
     Execution("a command that is a part of its word", LISTS, (
         call("take", 2, TAKES, at=16, count=2, cmd=1 | 1 << 6, **behind(list=(12, 5))),

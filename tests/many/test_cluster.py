@@ -125,6 +125,34 @@ def test_one_that_kills_workers_is_told_as_that_and_takes_nothing_with_it(
     ]
 
 
+class Torn(BaseException):
+    """No fault of judging, which would be the answer: the worker has none to give."""
+
+
+def judge_or_tear(path: str, content: BinaryIO, spec: Spec, args: Namespace) -> Result:
+    """`tears` leaves the cluster without an answer, and its worker alive."""
+    if content.read() == b"tears":
+        raise Torn("torn in two\nand more")
+    return f"{path}, there"
+
+
+def test_one_that_the_cluster_cannot_do_is_told_as_that(tmp_path: Path, cluster: Any) -> None:
+    paths = [str(tmp_path / name) for name in ("first", "tears", "last")]
+    for path in paths:
+        Path(path).write_text(Path(path).name)
+    spec, _ = load_spec(REPO / "tests" / "cli/inputs/bell")
+    assert spec is not None
+    first, torn, last = judged_there(
+        cluster.scheduler_address, 120.0, paths, spec, Namespace(run=None), here, judge_or_tear,
+        Waiting([0] * 3), range(3),
+    )  # fmt: skip
+    assert (first, last) == (f"{paths[0]}, there", f"{paths[2]}, there")
+    assert isinstance(torn, PvhError)
+    (told,) = torn.diagnostics
+    assert (told.code, told.path) == ("PVH537", paths[1])
+    assert told.message == "the cluster could not do it: torn in two"
+
+
 # ---- what can be wrong with a cluster ----------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(data: bytes, fast: bool) -> tuple[list[tuple[Event, Place]], Any]:
     """The events with their places, and what was said at the end."""
-    stream = io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
+    stream = io.BufferedReader(io.BytesIO(data))
     got: list[tuple[Event, Place]] = []
     try:
         if fast:
@@ -210,7 +210,7 @@ def test_a_compressed_file_that_is_cut(tmp_path: Path) -> None:
         source = open_columns(path)
         got = [e for batch in source.batches() for e in events_of(batch)]
         with gzip.open(path) as stream:
-            slow = JsonLinesReader(io.BufferedReader(stream), "t")  # type: ignore[arg-type]
+            slow = JsonLinesReader(io.BufferedReader(stream), "t")
             assert got == list(slow)
         assert source.truncated == slow.truncated
 

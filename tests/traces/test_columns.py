@@ -41,7 +41,7 @@ def written(
 def test_events_come_out_of_columns_as_they_went_in(
     trace: tuple[Header, list[Event]], rows: int
 ) -> None:
-    got = []
+    got: list[Event] = []
     for batch in batches(trace[1], rows):
         batch.validate(full=True)
         got += events_of(checked(batch, 0))
@@ -231,7 +231,7 @@ def test_a_writer_that_fails_leaves_nothing(format: str, tmp_path: Path) -> None
 
 def test_columns_in_memory_are_read_too(tmp_path: Path) -> None:
     path = written(tmp_path, "arrow", Header(), every_kind())
-    content = io.BufferedReader(io.BytesIO(path.read_bytes()))  # type: ignore[arg-type]
+    content = io.BufferedReader(io.BytesIO(path.read_bytes()))
     assert list(ArrowReader(content, "t")) == every_kind()
 
 

@@ -84,7 +84,7 @@ def store(
 ) -> list[Step]:
     """The steps that write an entry, and tell of it."""
     offset = _entry(words, ref)
-    patches = (Patch(0, 2, flags), Patch(2, 2, domain))
+    patches: tuple[Patch, ...] = (Patch(0, 2, flags), Patch(2, 2, domain))
     if words.grant_version == 1:
         patches += (Patch(4, 4, frame),)
     else:

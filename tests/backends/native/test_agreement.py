@@ -64,7 +64,7 @@ def test_calls_on_channels_are_judged_by_machine_code(spec: Spec) -> None:
         trace = made(seed)
         judging = Judging(spec, trace)
         rows: list[int] = []
-        judge_columns(spec, judging, ColumnSource(trace), on_python=rows.append)  # type: ignore[arg-type]
+        judge_columns(spec, judging, ColumnSource(trace), on_python=rows.append)
         for row in rows:
             by_python += trace.events[row].kind == "hypercall"
         calls += sum(e.kind == "hypercall" for e in trace.events)

@@ -218,13 +218,15 @@ class _Xen:
 
     def look(self) -> None:
         """The guest reads the words."""
-        words = lambda ports: {0: sum(1 << p for p in ports if p < 64)}  # noqa: E731
+        pending, mask = (
+            {0: sum(1 << p for p in ports if p < 64)} for ports in (self.pending, self.mask)
+        )
         vcpus = {
             v: {"upcall_pending": int(v in self.upcall),
                 "sel": sum(1 << w for x, w in self.selector if x == v)} for v in (0, 1)
         }  # fmt: skip
         self.say(
-            "shared_info", width=64, pending=words(self.pending), mask=words(self.mask),
+            "shared_info", width=64, pending=pending, mask=mask,
             vcpus=vcpus, all=max((0, *self.pending, *self.mask)) < 64,
         )  # fmt: skip
 
@@ -296,7 +298,7 @@ def _broken(events: list[Event], rng: random.Random) -> list[Event]:
 def _changed(event: Event, rng: random.Random) -> Event:
     fields = dict(event.fields)
     name = rng.choice(sorted(fields) or [""])
-    value = fields.get(name)
+    value: Any = fields.get(name)
     if isinstance(value, bool):
         fields[name] = not value
     elif name == "ret":

@@ -152,6 +152,7 @@ class Engine:
         self._order = block.words(header.told + 8, MOST_OUTCOMES, np.uint32)
         self._held = block.words(header.held, len(spec.clauses), np.int64)
         self._blamed = block.words(header.blame, 3)
+        self._blamed[2] = 2  # no call yet
         self._owed = block.words(header.owed, 3)
         self._missing = block.words(program.layout.missing, 1)
         known = block.words(header.constants, 2 * len(CONSTANTS))
