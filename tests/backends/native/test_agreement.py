@@ -1,4 +1,8 @@
-"""Machine code and the interpreter make one report."""
+"""Machine code and the interpreter make one report.
+
+Today machine code leaves nearly every event of these traces to the interpreter, so what they show
+is that handing over loses nothing; of machine code's own judgement they say little.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import pytest
 
 from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
-from pvhspec.judge import Judging
+from pvhspec.judge import Judging, judge
 from pvhspec.judge_columns import judge_columns
 from pvhspec.scan.source import ColumnSource
 from pvhspec.traces import open_trace
@@ -35,7 +39,7 @@ def spec() -> Spec:
 @pytest.mark.parametrize("kind", ["conforming", "broken", "lossy"])
 def test_generated_traces(spec: Spec, kind: str) -> None:
     first = ("conforming", "broken", "lossy").index(kind)
-    for seed in range(first, 180, 3):
+    for seed in range(first, 120, 3):
         assert not differences(spec, made(seed)), seed
 
 
@@ -46,8 +50,16 @@ def test_captures(spec: Spec, name: str) -> None:
 
 
 def test_documented_clauses_alone(spec: Spec) -> None:
-    for seed in range(60):
+    for seed in range(30):
         assert not differences(spec, made(seed), authority="documented"), seed
+
+
+def test_no_call_is_blamed_before_there_was_one(spec: Spec) -> None:
+    trace = made(232)
+    assert [e.kind for e in trace.events[:3]] == ["store", "store", "shared_info"]
+    (found,) = (v for v in judge(spec, trace, engine="native").violations if v.seq == 2)
+    assert found.finding is not None
+    assert found.finding.related == ()
 
 
 @pytest.mark.slow
@@ -56,7 +68,7 @@ def test_all_captures(spec: Spec) -> None:
         assert not differences(spec, open_trace(str(path)), open_trace(str(path))), path
 
 
-@pytest.mark.xfail(reason="FIFO queues: sends write what machine code cannot yet")
+@pytest.mark.xfail(reason="today every call of these traces is left to the interpreter")
 def test_calls_on_channels_are_judged_by_machine_code(spec: Spec) -> None:
     # Else the interpreter would agree with itself.
     by_python = calls = 0
