@@ -173,7 +173,7 @@ def test_a_xen_is_booted(service: str, clone: Path) -> None:
     run, job = JOBS[service]
     status, output = run(clone, job, OPTIONS="--program entry --require-seen 40%")
     assert status == 0, output
-    assert re.search(r"conforms: 1\d\d of 3\d\d clauses decided", output)
+    assert re.search(r"conforms: 1\d\d of \d{3,4} clauses decided", output)
     assert "qemu-system-x86" in (clone.parent / "noted").read_text()
 
 

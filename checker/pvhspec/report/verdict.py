@@ -159,13 +159,22 @@ class Report:
 def applicable(
     spec: Spec, version: tuple[int, ...], mode: str, authority: str, selection: Selection
 ) -> list[str]:
-    """The clauses a trace of this release and mode can be judged by."""
+    """The clauses a trace of this release and mode can be judged by: those of a hypercall only where
+    it is offered."""
+    offered = {n: call.gate.open(version, mode) for n, call in spec.hypercalls.items()}
+    absent = tuple(
+        f"{op.id}."
+        for op in spec.operations
+        if op.number is not None and not offered.get(op.number, True)
+    )
 
     def applies(c: Clause) -> bool:
         if c.kind in ("invariant", "table", "undefined"):
             return False
         if authority == "documented" and c.authority != "documented":
             return False
-        return c.gate.open(version, mode) and selection.takes(c.id)
+        if not c.gate.open(version, mode) or c.id.startswith(absent):
+            return False
+        return selection.takes(c.id)
 
     return [c.id for c in spec.clauses.values() if applies(c)]
