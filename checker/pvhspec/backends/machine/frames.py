@@ -54,7 +54,7 @@ def frames(op: Operation, values: Values, model: Model, random: Random) -> Array
             arrays[f"{array.name}.{field.name}"] = list_
         values.pop(array.handle, None)
     if op.name == "XENMEM_increase_reservation":
-        # A 32-bit caller's list is none of its own: Xen stops on what it finds there.
+        # To a domain with a p2m Xen gives no frames by a list.
         values["extent_start"] = 0
     if op.name in _TAKES:
         _spare_memory(op, values, model)
