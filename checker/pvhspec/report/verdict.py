@@ -159,8 +159,8 @@ class Report:
 def applicable(
     spec: Spec, version: tuple[int, ...], mode: str, authority: str, selection: Selection
 ) -> list[str]:
-    """The clauses a trace of this release and mode can be judged by: those of a hypercall only where
-    it is offered."""
+    """The clauses a trace of this release and mode can be judged by: those of a hypercall only
+    where it is offered."""
     offered = {n: call.gate.open(version, mode) for n, call in spec.hypercalls.items()}
     absent = tuple(
         f"{op.id}."
