@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 from pvhspec.backends.binding import Binder, header_mode, header_version
 from pvhspec.backends.interpreter.compiled import Compiled
@@ -23,7 +23,7 @@ from pvhspec.report.told import event_parts
 from pvhspec.report.verdict import Moment, Report, Selection, applicable
 from pvhspec.traces import Event, Header, Place
 
-__all__ = ["REMEMBERED", "Engine", "Judging", "Source", "judge"]
+__all__ = ["REMEMBERED", "Engine", "Judging", "Source", "Terms", "judge"]
 
 Engine = Literal["auto", "interpreter", "native"]
 _LARGE = 4 << 20  # bytes of a trace from which on machine code is worth its start
@@ -53,33 +53,27 @@ class Source(Protocol):
         ...
 
 
+class Terms(TypedDict, total=False):
+    """What a trace is judged by. `version` and `mode` stand in for what its header does not say.
+    `solve`: decide the whole, too, in so many seconds; the trace is then kept in memory."""
+
+    authority: str
+    selection: Selection | None
+    version: Version | None
+    mode: str | None
+    solve: float | None
+
+
 def judge(
-    spec: Spec,
-    trace: Source,
-    *,
-    authority: str = "implemented",
-    selection: Selection | None = None,
-    version: Version | None = None,
-    mode: str | None = None,
-    solve: float | None = None,
-    engine: Engine = "interpreter",
+    spec: Spec, trace: Source, *, engine: Engine = "interpreter", **terms: Unpack[Terms]
 ) -> Report:
-    """Judge one trace. `version` and `mode` stand in for what its header does not say. `solve`:
-    decide the whole, too, in so many seconds; the trace is then kept in memory. `engine`: what
-    judges it; the report is the same.
+    """Judge one trace. `engine`: what judges it; the report is the same.
 
     Raises PvhError for what is wrong with the trace itself.
     """
-    judging = Judging(
-        spec,
-        trace,
-        authority=authority,
-        selection=selection,
-        version=version,
-        mode=mode,
-        solve=solve,
-    )
-    if engine != "interpreter" and solve is None and _columns(judging, trace, engine):
+    judging = Judging(spec, trace, **terms)
+    plain = terms.get("solve") is None
+    if engine != "interpreter" and plain and _columns(judging, trace, engine):
         from pvhspec.judge_columns import judge_columns
         from pvhspec.scan.source import ColumnSource
 

@@ -37,6 +37,18 @@ def spec_in(folder: Path | None = None) -> Spec:
     return found
 
 
+@pytest.fixture
+def wrong_spec(tmp_path: Path) -> Path:
+    """The specification with one mistake in it, which breaks `WRONG`."""
+    folder = tmp_path / "spec"
+    shutil.copytree(_data.spec_dir(), folder)
+    module = folder / "evtchn" / "bind.abi"
+    text = module.read_text()
+    assert "when virq >= 24" in text
+    module.write_text(text.replace("when virq >= 24", "when virq >= 20"))
+    return folder
+
+
 def made(seed: int, number: int, calls: int = 300) -> Generated:
     plan = plan_of(Options("4.17", seed=seed, calls=calls), number)
     return generate(spec_in(), RELEASE, MODE, plan, Counter())
@@ -178,14 +190,11 @@ def test_stock_xen_conforms(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.real
 def test_a_gate_takes_generated_runs_like_any_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, wrong_spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real_xen()
-    shutil.copytree(_data.spec_dir(), tmp_path / "spec")
-    module = tmp_path / "spec" / "evtchn" / "bind.abi"
-    module.write_text(module.read_text().replace("when virq >= 24", "when virq >= 20"))
     words = ["conform", "--xen", "4.17", "--programs", "2", "--seed", "2",
-             "--spec", str(tmp_path / "spec"), "--out", str(tmp_path / "out"),
+             "--spec", str(wrong_spec), "--out", str(tmp_path / "out"),
              "--baseline", str(tmp_path / "known.toml"), "--format", "json",
              "--format", f"junit={tmp_path / 'j.xml'}"]  # fmt: skip
     assert main([*words, "--update-baseline", "--reason", "the text is wrong here"]) == 1
@@ -218,20 +227,14 @@ def test_two_releases_differ_as_the_text_says(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.real
 def test_a_violation_is_shrunk_told_and_saved(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, wrong_spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real_xen()
-    shutil.copytree(_data.spec_dir(), tmp_path / "spec")
-    module = tmp_path / "spec" / "evtchn" / "bind.abi"
-    text = module.read_text()
-    assert "when virq >= 24" in text
-    module.write_text(text.replace("when virq >= 24", "when virq >= 20"))
-    spec = spec_in(tmp_path / "spec")
+    spec = spec_in(wrong_spec)
     options = Options("4.17", budget=600, seed=3, programs=4, out=tmp_path / "out")
     assert run_generated(spec, options, Paint(False)) == 1
     said = capsys.readouterr().out
-    clause = "evtchn.bind.EVTCHNOP_bind_virq.no_such_virq"
-    assert f"violated {clause}" in said
+    assert f"violated {WRONG}" in said
     assert "every step is needed" in said
     assert "cited" in said
     (saved,) = (tmp_path / "out").glob("*.prog")

@@ -17,8 +17,9 @@ from pvhspec.diagnostics import PvhError
 from pvhspec.traces import Event, Header, Place
 from pvhspec.traces.reader import JsonLinesReader
 from pvhspec.traces.untabulate import events_of
+from tests.fuzz.damage import damaged
 from tests.traces.strategies import traces
-from tests.traces.test_round_trip import TOKENS, dump, every_kind
+from tests.traces.test_round_trip import dump, every_kind
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("llvmlite")
@@ -82,21 +83,7 @@ def test_damaged_traces(trace: tuple[Header, list[Event]], seed: int) -> None:
     rng = random.Random(seed)
     originals = [dump(*trace), dump(Header(), every_kind())]
     for _ in range(20):
-        data = bytearray(rng.choice(originals))
-        for _ in range(rng.randrange(1, 4)):
-            at, span = rng.randrange(len(data) + 1), rng.randrange(1, 40)
-            match rng.randrange(5):
-                case 0:
-                    data[at : at + span] = rng.choice(TOKENS)
-                case 1:
-                    data[at:at] = rng.choice(TOKENS)
-                case 2:
-                    del data[at : at + span]
-                case 3:
-                    data[at:at] = data[max(0, at - span) : at]
-                case _:
-                    data[at : at + 1] = bytes([rng.randrange(256)])
-        same(bytes(data))
+        same(damaged(rng, rng.choice(originals), text=True))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SMALL)

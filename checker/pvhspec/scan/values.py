@@ -170,6 +170,19 @@ def literal(data: Bytes, at):
     return -1
 
 
+def following(data: Bytes, at):
+    """After an item of a list: where the next one is, or the list's end."""
+    at = blank(data, at)
+    if data[at] == 93:
+        return at
+    if data[at] != 44:
+        return -1
+    at = blank(data, at + 1)
+    if data[at] == 93:
+        return -1
+    return at
+
+
 def arguments(
     data: Bytes, hexes: Bytes, at, row, slot, shape: Words, words: Words, known: Bytes, state: Words
 ):
@@ -194,12 +207,11 @@ def arguments(
             if at < 0:
                 return -1
             count += 1
-            at = blank(data, at)
+            at = following(data, at)
+            if at < 0:
+                return -1
             if data[at] == 93:
                 break
-            if data[at] != 44:
-                return -1
-            at = blank(data, at + 1)
     state[VALUE] = count
     return at + 1
 
@@ -257,11 +269,10 @@ def items(
             tails[in_heap] += state[VALUE]
             tails[in_items] += 1
             count += 1
-            at = blank(data, at)
+            at = following(data, at)
+            if at < 0:
+                return -1
             if data[at] == 93:
                 break
-            if data[at] != 44:
-                return -1
-            at = blank(data, at + 1)
     state[VALUE] = count
     return at + 1

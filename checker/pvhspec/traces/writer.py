@@ -7,7 +7,6 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from pvhspec.diagnostics import Diagnostic, PvhError
@@ -45,10 +44,7 @@ class TraceWriter:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, *_: object
     ) -> None:
         if kind is not None and not (isinstance(error, PvhError) and self._stream.closed):
             self.emit("end", reason="cut", text=f"the recording was stopped: {kind.__name__}")
