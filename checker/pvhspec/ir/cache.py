@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -16,10 +17,12 @@ from pvhspec.ir.ir import Spec
 if TYPE_CHECKING:
     from pvhspec.names.load import Sources
 
-__all__ = ["cache_dir", "key_of", "load_sources", "load_spec"]
+__all__ = ["cache_dir", "keep", "kept", "key_of", "load_sources", "load_spec"]
 
 T = TypeVar("T")
 Made: TypeAlias = tuple[T | None, list[Diagnostic]]
+
+_MOST = 64  # files of one kind that are kept
 
 # What the IR depends on besides the text: the passes before it.
 _PASSES = ("syntax", "names", "types", "ir")
@@ -95,18 +98,34 @@ def _key(folder: Path) -> str:
 def _read(file: Path) -> Any:
     """What was kept; whatever is wrong with it, it is only made again."""
     try:
-        with file.open("rb") as stream:
-            return pickle.load(stream)
+        return pickle.loads(kept(file) or b"")
     except Exception:
         return None
 
 
 def _write(file: Path, made: object) -> None:
+    keep(file, pickle.dumps(made, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def kept(file: Path) -> bytes | None:
+    """What is kept in a file, which counts as used now; None where it is not whole."""
     try:
+        held = file.read_bytes()
+        os.utime(file)
+    except OSError:
+        return None
+    return held[32:] if hashlib.sha256(held[32:]).digest() == held[:32] else None
+
+
+def keep(file: Path, held: bytes) -> None:
+    """Keep this in a file; of all whose names begin likewise, as far as a hyphen, those that were
+    not used for longest make room."""
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as stream:
-            pickle.dump(made, stream, protocol=pickle.HIGHEST_PROTOCOL)
+        part.write_bytes(hashlib.sha256(held).digest() + held)
         part.replace(file)
-    except OSError:
-        return
+        alike = file.parent.glob(f"{file.name.split('-', 1)[0]}-*{file.suffix}")
+        used = sorted(((path.stat().st_mtime_ns, path) for path in alike), reverse=True)
+        for _, path in used[_MOST:]:
+            path.unlink(missing_ok=True)

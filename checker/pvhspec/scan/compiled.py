@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import platform
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from pvhspec.ir.cache import cache_dir
+from pvhspec.ir.cache import cache_dir, keep, kept
 from pvhspec.scan.tables import constants
 from pvhspec.scan.translate import translated
 
@@ -36,10 +34,10 @@ def scan() -> Any:
     )
     about = f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {platform.machine()}\n{text}"
     file = cache_dir() / f"scan-{hashlib.sha256(about.encode()).hexdigest()[:32]}.o"
-    code = _kept(file)
+    code = kept(file)
     if code is None:
         code = _made(text, machine)
-        _keep(file, code)
+        keep(file, code)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -54,20 +52,3 @@ def _made(text: str, machine: Any) -> bytes:
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     builder.getModulePassManager().run(module, builder)
     return bytes(machine.emit_object(module))
-
-
-def _kept(file: Path) -> bytes | None:
-    try:
-        held = file.read_bytes()
-    except OSError:
-        return None
-    digest, code = held[:32], held[32:]
-    return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _keep(file: Path, code: bytes) -> None:
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(hashlib.sha256(code).digest() + code)
-        part.replace(file)

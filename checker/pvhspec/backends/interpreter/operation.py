@@ -26,7 +26,7 @@ from pvhspec.ir.ir import (
     status_value,
 )
 
-__all__ = ["Outcome", "Stepper", "answered"]
+__all__ = ["Outcome", "Stepper", "answered", "shows"]
 
 
 def answered(op: Operation, ret: int | None, fields: Mapping[str, Any]) -> int | None:
@@ -72,7 +72,7 @@ class Stepper:
         self._maybe_late = [e for e in late if e.when is None]
         self._late_codes = {e.code for e in self._maybe_late}
         self._only = {e.clause: compiler.expr(e.only) for e in offered if e.only is not None}
-        self._shown = [_shows(op, c.var) for c in op.choices]
+        self._shown = [shows(op, c.var) for c in op.choices]
         self._choices = [self._choice(c) for c in op.choices]
         self._result = None if op.result is None else compiler.expr(op.result)
         self._ensures = [(e.clause, compiler.expr(e.test)) for e in op.ensures]
@@ -317,7 +317,7 @@ class Stepper:
         name = choice.var.name
         when = self._compiler.expr(choice.when)
         plan = self._compiler.planner.plan(choice.var, (choice.when,), (), "exists")
-        shown = _shows(self.op, choice.var)
+        shown = shows(self.op, choice.var)
         lowest = choice.lowest if choice.lowest not in self._disregard else None
 
         def holds(p: Path, value: int) -> bool:
@@ -380,7 +380,7 @@ def _told(error: Error) -> str:
     return error.name if error.code >= STATUS else f"-{error.name}"
 
 
-def _shows(op: Operation, var: Var) -> str | None:
+def shows(op: Operation, var: Var) -> str | None:
     """The out field that shows a chosen value as it is; `result` where that is what is returned."""
     for u in op.updates:
         if u.target.startswith("out.") and u.value == var and not u.indices:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import platform
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import llvmlite.binding as llvm
 from pvhspec import __version__
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.native.engine import Program
-from pvhspec.ir.cache import cache_dir, key_of
+from pvhspec.ir.cache import cache_dir, keep, kept, key_of
 from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version
 
@@ -50,19 +48,19 @@ def program(
     where = (*place, wanted)
     of = key_of(spec)
     file = None if of is None else cache_dir() / f"native-{_key(of, where[1:])}.pickle"
-    kept = None if file is None else _read(file)
-    if kept is None:
-        kept = Program(
+    made = None if file is None else _read(file)
+    if made is None:
+        made = Program(
             spec, version, mode, compiled, given=told, all_domains=all_domains, kinds=kinds,
             wanted=wanted,
         )  # fmt: skip
         if file is not None:
-            _write(file, kept)
-    kept.spec = spec
+            keep(file, pickle.dumps(made, protocol=pickle.HIGHEST_PROTOCOL))
+    made.spec = spec
     if len(_made) >= _MOST:
         _made.clear()
-    _made[place] = kept
-    return kept
+    _made[place] = made
+    return made
 
 
 def _key(of: str, where: tuple[Any, ...]) -> str:
@@ -82,19 +80,7 @@ def _key(of: str, where: tuple[Any, ...]) -> str:
 def _read(file: Path) -> Program | None:
     """What was kept; whatever is wrong with it, it is only made again."""
     try:
-        held = file.read_bytes()
-        if hashlib.sha256(held[32:]).digest() != held[:32]:
-            return None
-        found = pickle.loads(held[32:])
+        found = pickle.loads(kept(file) or b"")
     except Exception:
         return None
     return found if isinstance(found, Program) else None
-
-
-def _write(file: Path, made: Program) -> None:
-    held = pickle.dumps(made, protocol=pickle.HIGHEST_PROTOCOL)
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(hashlib.sha256(held).digest() + held)
-        part.replace(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.interpreter.operation import shows
 from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import Unit
 from pvhspec.backends.native.inputs import LISTS, WORDS, HypercallFields
@@ -150,7 +151,7 @@ class _Call(Step):
         if op.struct is not None:
             self.count(self.told.number([op.frame], Verdict.CONFORMS), framed)
         # Counted apart from success: which error it was is found out above.
-        self.count(outcome, t.both(failed, matched)) if outcome != "0" else None
+        self.count(outcome, t.both(failed, matched))
         yes, no = t.both(succeeded, seen), t.both(succeeded, hidden)
         for when, said in self._segments:
             self.count(self.told.number(said, Verdict.CONFORMS), t.both(yes, when))
@@ -169,10 +170,7 @@ class _Call(Step):
         """What success shows; by out field, when it is assigned."""
         op, t = self.op, self.text
         for choice in op.choices:
-            shown = next(
-                (u.target.removeprefix("out.") for u in op.updates
-                 if u.target.startswith("out.") and u.value == choice.var), None,
-            )  # fmt: skip
+            shown = shows(op, choice.var)
             lowest = choice.lowest if choice.lowest not in self.disregard else None
             if lowest is None:
                 self.wrong(active)
@@ -189,7 +187,12 @@ class _Call(Step):
             value = t.sized(found.text, 64, bits)
             self.exprs.vars[choice.var.name] = Val(value, bits)
             told = "false"
-            if shown is not None:
+            if shown == "result":
+                ret = self.fields.column("ret")
+                told = t.both(seen, t.op(f"icmp sge i64 {ret.text}, 0"))
+                differs = t.op(f"icmp ne i64 {ret.text}, {found.text}")
+                self.wrong(t.both(t.both(active, told), differs))
+            elif shown is not None:
                 out = self.call.get(f"out.{shown}", choice.var.type)
                 told = self._was_seen(shown)
                 self.wrong(t.both(t.both(active, told), out.bad))

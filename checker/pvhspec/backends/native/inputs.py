@@ -37,21 +37,17 @@ def plain_names() -> list[str]:
     return [*PLAIN, *LISTS]
 
 
-# The one range of a row that holds some bytes (null where none does), and whether a call may have
-# changed bytes outside its structure.
-HELPERS = """
-define internal ptr @bytes_at(ptr noalias %cols, i64 %word, i64 %row, i64 %at, i64 %size) {
-entry:
-  %w0 = getelementptr ptr, ptr %cols, i64 %word
-  %w1 = getelementptr ptr, ptr %w0, i64 1
-  %w2 = getelementptr ptr, ptr %w0, i64 2
-  %w3 = getelementptr ptr, ptr %w0, i64 3
-  %w4 = getelementptr ptr, ptr %w0, i64 4
-  %lists = load ptr, ptr %w0
-  %known = load ptr, ptr %w1
-  %addresses = load ptr, ptr %w2
-  %offsets = load ptr, ptr %w3
-  %bytes = load ptr, ptr %w4
+def _list(known: str, unknown: str) -> str:
+    """The text by which a helper comes to the part of a list that is a row's: `%first` to `%stop`
+    where it was seen, which it goes on with at `known`."""
+    words = ("lists", "known", "addresses", "offsets", "bytes")
+    loads = "\n".join(
+        f"  %w{n} = getelementptr ptr, ptr %mine, i64 {n}\n  %{word} = load ptr, ptr %w{n}"
+        for n, word in enumerate(words)
+    )
+    return f"""entry:
+  %mine = getelementptr ptr, ptr %cols, i64 %word
+{loads}
   %byte = lshr i64 %row, 3
   %kp = getelementptr i8, ptr %known, i64 %byte
   %k = load i8, ptr %kp
@@ -59,19 +55,19 @@ entry:
   %low = and i8 %bit, 7
   %kb = lshr i8 %k, %low
   %k1 = trunc i8 %kb to i1
-  br i1 %k1, label %go, label %none
+  br i1 %k1, label %go, label %{unknown}
 go:
   %fp = getelementptr i32, ptr %lists, i64 %row
   %first = load i32, ptr %fp
   %ep = getelementptr i32, ptr %fp, i64 1
   %stop = load i32, ptr %ep
-  br label %head
-head:
-  %i = phi i32 [ %first, %go ], [ %next, %on ]
-  %more = icmp slt i32 %i, %stop
-  br i1 %more, label %look, label %none
-look:
-  %wide = sext i32 %i to i64
+  br label %{known}
+"""
+
+
+def _range(number: str) -> str:
+    """The text for one range of it: where it starts, and how long it is."""
+    return f"""  %wide = sext i32 {number} to i64
   %ap = getelementptr i64, ptr %addresses, i64 %wide
   %start = load i64, ptr %ap
   %op = getelementptr i32, ptr %offsets, i64 %wide
@@ -80,6 +76,20 @@ look:
   %q = load i32, ptr %qp
   %len32 = sub i32 %q, %o
   %len = zext i32 %len32 to i64
+"""
+
+
+# The one range of a row that holds some bytes (null where none does), and whether a call may have
+# changed bytes outside its structure.
+HELPERS = f"""
+define internal ptr @bytes_at(ptr noalias %cols, i64 %word, i64 %row, i64 %at, i64 %size) {{
+{_list("head", "none")}
+head:
+  %i = phi i32 [ %first, %go ], [ %next, %on ]
+  %more = icmp slt i32 %i, %stop
+  br i1 %more, label %look, label %none
+look:
+{_range("%i")}
   %in = sub i64 %at, %start
   %after = icmp ule i64 %start, %at
   %need = add i64 %in, %size
@@ -98,29 +108,11 @@ found:
   ret ptr %b
 none:
   ret ptr null
-}
+}}
 
-define internal i1 @alone(ptr noalias %cols, i64 %word, i64 %row, i64 %at, i64 %size) {
-entry:
-  %w0 = getelementptr ptr, ptr %cols, i64 %word
-  %w1 = getelementptr ptr, ptr %w0, i64 1
-  %w2 = getelementptr ptr, ptr %w0, i64 2
-  %w3 = getelementptr ptr, ptr %w0, i64 3
-  %lists = load ptr, ptr %w0
-  %known = load ptr, ptr %w1
-  %byte = lshr i64 %row, 3
-  %kp = getelementptr i8, ptr %known, i64 %byte
-  %k = load i8, ptr %kp
-  %bit = trunc i64 %row to i8
-  %low = and i8 %bit, 7
-  %kb = lshr i8 %k, %low
-  %k1 = trunc i8 %kb to i1
-  br i1 %k1, label %go, label %yes
-go:
-  %fp = getelementptr i32, ptr %lists, i64 %row
-  %first = load i32, ptr %fp
-  %ep = getelementptr i32, ptr %fp, i64 1
-  %stop = load i32, ptr %ep
+define internal i1 @alone(ptr noalias %cols, i64 %word, i64 %row, i64 %at, i64 %size) {{
+{_list("count", "yes")}
+count:
   %n = sub i32 %stop, %first
   %nothing = icmp eq i32 %n, 0
   br i1 %nothing, label %yes, label %some
@@ -128,17 +120,7 @@ some:
   %one = icmp eq i32 %n, 1
   br i1 %one, label %look, label %no
 look:
-  %addresses = load ptr, ptr %w2
-  %offsets = load ptr, ptr %w3
-  %wide = sext i32 %first to i64
-  %ap = getelementptr i64, ptr %addresses, i64 %wide
-  %start = load i64, ptr %ap
-  %op = getelementptr i32, ptr %offsets, i64 %wide
-  %o = load i32, ptr %op
-  %qp = getelementptr i32, ptr %op, i64 1
-  %q = load i32, ptr %qp
-  %len32 = sub i32 %q, %o
-  %len = zext i32 %len32 to i64
+{_range("%first")}
   %same = icmp eq i64 %start, %at
   %all = icmp eq i64 %len, %size
   %ok = and i1 %same, %all
@@ -147,7 +129,7 @@ yes:
   ret i1 true
 no:
   ret i1 false
-}
+}}
 """
 
 

@@ -135,7 +135,7 @@ class Search:
             high = str(cut)
             for cell, _ in places:
                 table = unit.layout.tables[cell.state]
-                base = outer.base(table, [outer.expr(i) for i in cell.indices[:1]])
+                base = outer.base(table, [outer.expr(i) for i in cell.indices[: table.slotted]])
                 where = t.load(64, t.at(base, table.high), 8)
                 high = t.op(f"call i64 @llvm.umax.i64(i64 {high}, i64 {where})")
             high = t.op(f"add i64 {high}, 1")
