@@ -26,7 +26,7 @@ typedef unsigned long word; /* 32 or 64 bits: the probe's width */
 enum record {
     REC_HELLO = 1, REC_ENTRY, REC_MEM, REC_CPUID, REC_MSR, REC_CALL, REC_RETURN, REC_SHARED,
     REC_STORE, REC_UPCALL, REC_WINDOW, REC_CRASH, REC_END, REC_NOTE, REC_FAULT, REC_ORDER,
-    REC_FIFO, REC_APIC, REC_TOUCH,
+    REC_FIFO, REC_APIC, REC_TOUCH, REC_TURN,
 };
 
 /* Labels of REC_MEM. =PY */
@@ -37,7 +37,8 @@ enum label {
 
 /* Texts of REC_NOTE that the probe itself may send. =PY */
 enum remark { REMARK_STEP, REMARK_NO_PROGRAM, REMARK_BAD_PROGRAM, REMARK_BAD_START_INFO,
-              REMARK_NO_SHARED, REMARK_NO_PAGE, REMARK_NO_XEN, REMARK_VCPU, REMARK_NO_VCPU };
+              REMARK_NO_SHARED, REMARK_NO_PAGE, REMARK_NO_XEN, REMARK_VCPU, REMARK_NO_VCPU,
+              REMARK_NO_TURN };
 
 struct PACKED record_header {
     u8 type, flags;

@@ -10,7 +10,7 @@ enum step_type {
     STEP_HYPERCALL = 1, STEP_CPUID, STEP_READ_MSR, STEP_WRITE_MSR, STEP_READ, STEP_WRITE,
     STEP_USE_PAGE, STEP_USE_SHARED, STEP_USE_VCPU, STEP_SHARED, STEP_STORE, STEP_WINDOW,
     STEP_NOTE, STEP_HANG, STEP_SIPI, STEP_AWAIT_VCPU, STEP_RACE, STEP_USE_FIFO,
-    STEP_FIFO, STEP_APIC, STEP_TOUCH,
+    STEP_FIFO, STEP_APIC, STEP_TOUCH, STEP_TURN,
 };
 
 enum operand_kind { OP_NUMBER, OP_SLOT, OP_SCRATCH, OP_ALIAS, OP_HOLE, OP_START_INFO, OP_AP_ENTRY };
@@ -346,6 +346,44 @@ static void step_touch(u64 gfn, u64 value)
     out_record(REC_TOUCH, 0, &record, sizeof(record));
 }
 
+/* ---- two domains in turn -------------------------------------------------------------------- */
+
+#define TURNS (1u << 20) /* rounds of waiting for the other domain */
+
+static void yield(void)
+{
+    struct hregs call = {
+        .nr = 29, /* sched_op, SCHEDOP_yield */
+        .target = (word)(on_amd ? stub_vmmcall : stub_vmcall),
+    };
+    hypercall(&call);
+}
+
+/* A page that both domains see: whose turn it is, and the slots, which they have in common. */
+static void step_turn(word address, u32 give, u32 take)
+{
+    struct { volatile u64 turn; u64 slots[SLOTS]; } *page = (void *)address;
+    if (!xen_leaves)
+        return out_remark(REMARK_NO_XEN);
+    if (give) {
+        memcpy(page->slots, slots, sizeof(slots));
+        out_record(REC_TURN, 0, NULL, 0);
+        __asm__ volatile("" : : : "memory");
+        page->turn = give;
+    }
+    if (!take)
+        return;
+    for (u32 i = 0; page->turn != take; i++) {
+        if (i == TURNS) {
+            out_remark(REMARK_NO_TURN);
+            finish(1);
+        }
+        yield();
+    }
+    __asm__ volatile("" : : : "memory");
+    memcpy(slots, page->slots, sizeof(slots));
+}
+
 static void do_step(const struct step *step)
 {
     const u8 *body = step->body;
@@ -382,6 +420,7 @@ static void do_step(const struct step *step)
     case STEP_AWAIT_VCPU: out_remark(reached(&race.up, 1) ? REMARK_VCPU : REMARK_NO_VCPU); break;
     case STEP_RACE: step_race(body); break;
     case STEP_TOUCH: step_touch(value_of(operand), value_of(operand + 1)); break;
+    case STEP_TURN: step_turn(value_of(operand), after[0], after[1]); break;
     default: out_remark(REMARK_BAD_PROGRAM);
     }
 }

@@ -63,8 +63,15 @@ def xen_jobs(
     return [
         Job("xen", image, program, width, domu=there)
         for program, width in _compiled(spec, programs)
-        for there in ((False, True) if program.domu and domu is None else (bool(domu),))
+        for there in _where(program, domu)
     ]
+
+
+def _where(program: Compiled, domu: bool | None) -> tuple[bool, ...]:
+    """In which domains it runs; a program of two domains runs in both at once."""
+    if program.program.beside is not None:
+        return (False,)
+    return (False, True) if program.domu and domu is None else (bool(domu),)
 
 
 def qemu_jobs(

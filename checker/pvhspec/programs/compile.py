@@ -25,7 +25,8 @@ from pvhspec.programs.tokens import Cursor, Token, tokenize
 from pvhspec.programs.values import DOMAINS, Names, number
 from pvhspec.syntax.source import read_text
 from pvhspec.targets.encoding import encode
-from pvhspec.targets.steps import Hypercall, Program, Race, Step, Store, WriteMsr
+from pvhspec.targets.steps import Hypercall, Program, Race, Step, Store, Turn, WriteMsr
+from pvhspec.targets.toolstack import INTERFACE, MADE, TURNS_IN_DOM0, TURNS_IN_DOMU
 
 __all__ = ["Compiled", "Width", "compile_file", "compile_text"]
 
@@ -33,6 +34,8 @@ Width = Literal[32, 64]
 _MOST_STEPS = 100_000
 _DEEPEST = 8  #: groups within groups
 _MOST_ERRORS = 20
+#: What is known of a second domain at run time, by name.
+SECOND = {"DOMU": MADE.index, "DOMCTL_INTERFACE": INTERFACE.index}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ def compile_text(
     body, misplaced = parse(tokens)
     reserved = {int(t.value) for line in tokens for t in line if t.kind == "slot"}
     compiler = _Compiler(spec, width, reserved)
+    if _of_two(body):
+        compiler.second()
     compiler.errors += [*errors, *misplaced]
     compiler.body(body, 0)
     if not compiler.errors:
@@ -76,26 +81,57 @@ def compile_text(
     if compiler.errors:
         unique = {(bad.place, bad.message): bad for bad in compiler.errors}
         return None, [texts.diagnostic(bad) for bad in unique.values()][:_MOST_ERRORS]
-    program = Program(tuple(step for step, _ in compiler.steps))
-    lines = tuple(line for _, line in compiler.steps)
+    program = compiler.program()
+    lines = tuple(line for part in compiler.parts for _, line in part.steps)
     needed = (compiler.vcpus, compiler.only, compiler.domu)
     return Compiled(path, program, lines, *needed, compiler.names.slots), []
+
+
+def _of_two(body: list[Line | Block]) -> bool:
+    """Whether a second domain takes part."""
+    blocks = [item for item in body if isinstance(item, Block)]
+    return any(block.head[0].text == "domu" or _of_two(block.body) for block in blocks)
+
+
+class _Part:
+    """What one domain does, and what has been said of its memory. `turns`: where it finds whose
+    turn it is."""
+
+    def __init__(self, width: Width, turns: int) -> None:
+        self.steps: list[tuple[Step, int]] = []
+        self.words = shared.Words(width)
+        self.watched: str | None = None
+        self.turns = turns
 
 
 class _Compiler:
     def __init__(self, spec: Spec, width: Width, reserved: set[int]) -> None:
         self.width = width
         self.errors: list[Bad] = []
-        self.steps: list[tuple[Step, int]] = []
+        self.parts = [_Part(width, TURNS_IN_DOM0)]
+        self.part = self.parts[0]
+        self.turn = 0  # the number of the turn it is; those of the second domain are odd
+        self.handed_over = False
         self.layouts = Layouts(spec, width)
         constants = {name: value for enum in spec.enums.values() for name, value in enum.items()}
         self.names = Names({**constants, **DOMAINS}, reserved)
-        self.words = shared.Words(width)
         self.groups: dict[str, list[Line | Block]] = {}
-        self.watched: str | None = None
         self.vcpus = 1
         self.only: Width | None = None
         self.domu = False
+
+    def second(self) -> None:
+        """There is a second domain, and its maker has slots of its own."""
+        self.parts.append(_Part(self.width, TURNS_IN_DOMU))
+        self.names.keep(SECOND)
+
+    def program(self) -> Program:
+        """All that was said. A second domain that has done its part waits for ever."""
+        for part in self.parts[1:]:
+            line = part.steps[-1][1] if part.steps else 1
+            part.steps.append((Turn(part.turns, take=self.turn + 3), line))
+        first, *beside = (tuple(step for step, _ in part.steps) for part in self.parts)
+        return Program(first, beside[0] if beside else None)
 
     def body(self, body: list[Line | Block], depth: int) -> None:
         for item in body:
@@ -132,9 +168,35 @@ class _Compiler:
             case "race":
                 at.end()
                 self.race(word.place, block)
+            case "domu":
+                at.end()
+                self.other(word.place, block, depth)
             case _:
-                remedy = "for p in 0..7 {, on width 32 {, define NAME {, race {"
+                remedy = "for p in 0..7 {, on width 32 {, define NAME {, race {, domu {"
                 raise Bad(BAD_BLOCK, word.place, f"no block begins with {word.text}", remedy)
+
+    def other(self, place: Place, block: Block, depth: int) -> None:
+        """What the second domain does while the first one waits."""
+        if len(self.parts) == 1 or self.part is self.parts[1]:
+            raise Bad(BAD_BLOCK, place, "this stands in no other block but for, on and define")
+        first, self.part = self.parts
+        turn, self.turn = self.turn, self.turn + 2
+        first.steps.append((Turn(first.turns, give=turn + 1, take=turn + 2), place.line))
+        self.part.steps.append((Turn(self.part.turns, take=turn + 1), place.line))
+        self.handed_over = False
+        try:
+            self.body(block.body, depth)
+        finally:
+            if not self.handed_over:
+                self.hand_over(place)
+            self.part = first
+
+    def hand_over(self, place: Place) -> None:
+        """The second domain's turn is over; what it does now may take as long as it likes."""
+        if self.part is self.parts[0] or self.handed_over:
+            raise Bad(BAD_BLOCK, place, "the turn is handed over once in a block of domu")
+        self.part.steps.append((Turn(self.part.turns, give=self.turn), place.line))
+        self.handed_over = True
 
     def race(self, place: Place, block: Block) -> None:
         calls: tuple[list[Hypercall], list[Hypercall]] = ([], [])
@@ -142,10 +204,10 @@ class _Compiler:
             if isinstance(item, Block):
                 raise Bad(BAD_BLOCK, item.head[0].place, "no block is in a race")
             at = Cursor(item.tokens)
-            vcpu, call = statements.racing(at, self.names, self.layouts, self.words)
+            vcpu, call = statements.racing(at, self.names, self.layouts, self.part.words)
             calls[vcpu].append(call)
         self.room(place)
-        self.steps.append((Race(tuple(calls[0]), tuple(calls[1])), place.line))
+        self.part.steps.append((Race(tuple(calls[0]), tuple(calls[1])), place.line))
         self.vcpus = max(self.vcpus, 2)
 
     def loop(self, at: Cursor, block: Block, depth: int) -> None:
@@ -171,7 +233,7 @@ class _Compiler:
             self.names.constants[name.text] = outer
 
     def room(self, place: Place) -> None:
-        if len(self.steps) > _MOST_STEPS:
+        if sum(len(part.steps) for part in self.parts) > _MOST_STEPS:
             raise Bad(TOO_MUCH, place, f"more than {_MOST_STEPS:,} steps")
 
     # ---- statements ---------------------------------------------------------------------------
@@ -191,6 +253,12 @@ class _Compiler:
             case "needs":
                 self.needs(at)
                 return
+            case "hand":
+                at.take()
+                at.expect("over")
+                at.end()
+                self.hand_over(first.place)
+                return
             case "also":
                 at.take()
                 at.expect("domu")
@@ -203,13 +271,14 @@ class _Compiler:
                 at.end()
                 if name.text != "nothing":
                     self.group(name)
-                self.watched = None if name.text == "nothing" else name.text
+                self.part.watched = None if name.text == "nothing" else name.text
                 return
         self.room(first.place)
-        found = statements.steps(at, self.names, self.layouts, self.words)
-        self.steps += [(step, first.place.line) for step in found]
-        if self.watched is not None and depth == 0 and _may_change(found):
-            self.body(self.groups[self.watched], depth + 1)
+        part = self.part
+        found = statements.steps(at, self.names, self.layouts, part.words)
+        part.steps += [(step, first.place.line) for step in found]
+        if part.watched is not None and depth == 0 and _may_change(found):
+            self.body(self.groups[part.watched], depth + 1)
 
     def needs(self, at: Cursor) -> None:
         at.take()
@@ -252,10 +321,11 @@ class _Compiler:
 
     def check(self) -> None:
         """What only the encoder knows: room for buffers, ranges of numbers."""
+        steps = [each for part in self.parts for each in part.steps]
         try:
-            encode(Program(tuple(step for step, _ in self.steps)))
+            encode(Program(tuple(step for step, _ in steps)))
         except ValueError:
-            for step, line in self.steps:
+            for step, line in steps:
                 try:
                     encode(Program((step,)))
                 except ValueError as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import pairwise
+from textwrap import indent
 from typing import assert_never
 
 from pvhspec.programs.calls import Layouts, show_call
@@ -20,12 +23,27 @@ _OPS = {"or": "|=", "and": "&=", "set": "="}
 
 def show_program(program: Program, layouts: Layouts) -> str:
     """A program, one step a line; what has a short form is written so."""
-    steps, lines, at = program.steps, "", 0
+    return _shown(program.steps, layouts, _turns(program.beside or ()))
+
+
+def _shown(steps: tuple[Step, ...], layouts: Layouts, beside: Iterator[tuple[Step, ...]]) -> str:
+    lines, at = "", 0
     while at < len(steps):
         text, length = _short(steps[at : at + _LONGEST], layouts.width)
-        lines += f"{text or show_step(steps[at], layouts)}\n"
+        step = steps[at]
+        if isinstance(step, st.Turn) and step.take:
+            text = f"domu {{\n{indent(_shown(next(beside), layouts, beside), '  ')}}}"
+        lines += f"{text or show_step(step, layouts)}\n"
         at += length
     return lines
+
+
+def _turns(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    """What a second domain does in each of its turns; that the last step hands over is not said."""
+    takes = [i for i, step in enumerate(steps) if isinstance(step, st.Turn) and step.take]
+    for first, end in pairwise(takes):
+        last = steps[end - 1]
+        yield steps[first + 1 : end - (isinstance(last, st.Turn) and last.give > 0)]
 
 
 def _short(steps: tuple[Step, ...], width: int) -> tuple[str, int]:
@@ -93,6 +111,8 @@ def show_step(step: Step, layouts: Layouts) -> str:
             return "send sipi"
         case st.AwaitVcpu():
             return "await vcpu"
+        case st.Turn():
+            return "hand over"
         case st.Race(first, second):
             lists = enumerate((first, second))
             calls = [f"  vcpu {v} {show_step(c, layouts)}\n" for v, made in lists for c in made]

@@ -37,6 +37,10 @@ class Names:
         self.slots: dict[str, int] = {}
         self._reserved = reserved
 
+    def keep(self, slots: dict[str, int]) -> None:
+        """Names of slots that something else fills."""
+        self.slots |= slots
+
     def slot_for(self, token: Token) -> int:
         """The slot that `token = …` fills."""
         if token.kind == "slot":

@@ -33,6 +33,9 @@ _TIME = "vcpu_time_info "  # the label of what is read as such, before the numbe
 _MAX_PAYLOAD = 1 << 25  # bytes; anything longer is not a record
 
 
+#: The kind of what is no event of a trace: from here on it is the other domain's turn.
+TURN = "turn"
+
 #: What the label of a read begins with that tells of an entry of a grant table.
 GRANT_LABEL = "grant entry: "
 
@@ -273,6 +276,9 @@ class Decoder:
                     ports = value
         return {"kind": "fifo_words", "ports": ports, "words": words, "blocks": blocks}
 
+    def turn(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
+        return {"kind": TURN}
+
     def apic(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         register, value = wire.APIC.unpack(payload)
         return {"kind": "apic", "register": hex(register), "value": hex(value)}
@@ -305,6 +311,7 @@ class Decoder:
 
     def note(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
         text = step.text if isinstance(step, Note) and not flags else wire.REMARKS[flags]
+        self._crash = text  # where the probe ends itself, it has just said why
         return {"kind": "note", "text": text}
 
     def fault(self, flags: int, vcpu: int, step: Step | None, payload: bytes, ts: int) -> Event:
@@ -331,6 +338,7 @@ _HANDLERS: dict[int, _Handler] = {
     Record.FIFO: Decoder.fifo,
     Record.APIC: Decoder.apic,
     Record.TOUCH: Decoder.touch,
+    Record.TURN: Decoder.turn,
 }
 
 

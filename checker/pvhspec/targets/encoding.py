@@ -221,5 +221,7 @@ def _step(step: Step) -> bytes:
             return _framed(StepType.TOUCH, _operand(frame) + _operand(value))
         case st.Race():
             return _race(step)
+        case st.Turn(page, give, take):
+            return _framed(StepType.TURN, _operand(page) + _numbers(give, take))
         case _:
             assert_never(step)

@@ -319,15 +319,33 @@ class Race:
     second: tuple[Hypercall, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Two domains act in turn, and have their slots in common.
+
+    In the page at `page`, which both see, is the number of the turn and all slots. `give` says that
+    it is the other's turn from now on, by its number; then wait until it is turn `take`. 0: not.
+    """
+
+    page: Operand
+    give: int = 0
+    take: int = 0
+
+
 Step = (
     Hypercall | Cpuid | ReadMsr | WriteMsr | Read | Write | UseHypercallPage | UseSharedInfo
     | UseVcpuInfo | Shared | UseFifo | Fifo | Apic | Store | Window | Note | Hang | Sipi
-    | AwaitVcpu | Race | Touch
+    | AwaitVcpu | Race | Touch | Turn
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What the probe does after it has recorded its entry state."""
+    """What the probe does after it has recorded its entry state.
+
+    `beside` is what a second domain does, which is made before the first step; None: there is none.
+    Its events count their steps from where those of `steps` end.
+    """
 
     steps: tuple[Step, ...] = ()
+    beside: tuple[Step, ...] | None = None

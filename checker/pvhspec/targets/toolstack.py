@@ -26,9 +26,12 @@ from pvhspec.targets.steps import Buf, Buffer, Hypercall, Patch, Save, Slot, Ste
 __all__ = [
     "DOM0_MEMORY_MIB",
     "GUEST_PORT",
+    "INTERFACE",
     "MADE",
     "PORTS",
     "REMARK",
+    "TURNS_IN_DOM0",
+    "TURNS_IN_DOMU",
     "Guest",
     "refusal",
     "start_domain",
@@ -45,9 +48,10 @@ GUEST_PORT = 0x403
 PORTS = 1023
 #: The slot that holds the new domain's id; it stays 0 where none could be made.
 MADE = Slot(63)
+#: The slot that holds the domctl interface that this Xen has.
+INTERFACE = Slot(62)
 
 _OUTPUT_PORT = 0x402  # where the probe writes, whatever domain it is
-_INTERFACE = Slot(62)  # the domctl interface that this Xen has
 _ENDED = Slot(61)  # the port that tells of a domain's end
 
 _EXTENTS = 12  # of 2 MiB, from address 0: the probe lies at 16 MiB
@@ -56,6 +60,10 @@ _START_INFO = 0x1600000
 _WINDOW = 0x40000000  # where dom0 sees the guest's memory: far above its own
 _BATCH = 128  # frames mapped by one call
 _PAGE = 0x1000
+
+#: The page in which both domains find whose turn it is, as each of them sees it.
+TURNS_IN_DOMU = _START_INFO - _PAGE
+TURNS_IN_DOM0 = _WINDOW + TURNS_IN_DOMU
 
 _SHADOW_MIB = 2
 _VIRQ_DOM_EXC = 3
@@ -88,20 +96,21 @@ class Guest:
     vcpus: int = 1
 
 
-def start_domain(guest: Guest, *, wait: float | None) -> list[Step]:
+def start_domain(guest: Guest, *, width: int = 64, wait: float | None) -> list[Step]:
     """The steps after which a new domain runs; its id is in the slot `MADE`.
 
-    `wait`: after it has been started, wait for its end, at most so many seconds.
+    `width` is dom0's. `wait`: after it has been started, wait for its end, at most so many seconds.
     """
     steps: list[Step] = [_create(guest, version) for version in _CREATE_TAILS]
     steps += [
         _domctl(_MAX_VCPUS, struct.pack("<I", guest.vcpus)),
         _domctl(_MAX_MEM, struct.pack("<Q", (_MEMORY >> 10) + 4096)),
         _domctl(_SHADOW, struct.pack("<III", 31, 0, _SHADOW_MIB)),
-        _populate(),
+        _populate(width),
     ]
     pieces = [*_segments(guest.probe), (_START_INFO, _handed_over(guest.code))]
-    steps += _map(sorted({page for piece in pieces for page in _pages(*piece)}))
+    pages = {page for piece in pieces for page in _pages(*piece)} | {TURNS_IN_DOMU >> 12}
+    steps += _map(sorted(pages), width)
     for at, data in pieces:
         steps += [
             Write(_WINDOW + at + offset, data[offset : offset + _PAGE])
@@ -155,7 +164,7 @@ def _domctl(
 ) -> Hypercall:
     """A domctl about the new domain."""
     head = struct.pack("<IIQ", command, 0, 0)
-    known = (Patch(4, 4, _INTERFACE), Patch(8, 2, MADE))
+    known = (Patch(4, 4, INTERFACE), Patch(8, 2, MADE))
     data = head + body.ljust(_BODY_SIZE, b"\0")
     return Hypercall(_DOMCTL, (Buf(0),), (Buffer(data, known + patches), *more))
 
@@ -167,33 +176,43 @@ def _create(guest: Guest, version: int) -> Hypercall:
     body += struct.pack("<IIIIii", _HVM_AND_HAP, 0, guest.vcpus, PORTS, -1, -1)
     body += struct.pack(f"<{len(between) + 1 + after}I", *between, _EMULATE_LAPIC, *[0] * after)
     head = struct.pack("<IIQ", _CREATE, version, 0)
-    saves = (Save(MADE.index, 0, 8, 2), Save(_INTERFACE.index, 0, 4, 4))
+    saves = (Save(MADE.index, 0, 8, 2), Save(INTERFACE.index, 0, 4, 4))
     return Hypercall(_DOMCTL, (Buf(0),), (Buffer(head + body.ljust(_BODY_SIZE, b"\0")),), saves)
 
 
-def _populate() -> Hypercall:
+def _populate(width: int) -> Hypercall:
     """Memory from address 0 on, in large pages."""
-    frames = struct.pack(f"<{_EXTENTS}Q", *range(0, _EXTENTS << 9, 1 << 9))
-    reservation = struct.pack("<QQIIHHI", 0, _EXTENTS, 9, 0, 0, 0, 0)
-    patches = (Patch(0, 8, Buf(1)), Patch(24, 2, MADE))
+    frames = _words(range(0, _EXTENTS << 9, 1 << 9), width)
+    if width == 64:
+        reservation = struct.pack("<QQIIHHI", 0, _EXTENTS, 9, 0, 0, 0, 0)
+        patches = (Patch(0, 8, Buf(1)), Patch(24, 2, MADE))
+    else:
+        reservation = struct.pack("<IIIIHH", 0, _EXTENTS, 9, 0, 0, 0)
+        patches = (Patch(0, 4, Buf(1)), Patch(16, 2, MADE))
     return Hypercall(
         _MEMORY_OP, (_POPULATE, Buf(0)), (Buffer(reservation, patches), Buffer(frames))
     )
 
 
-def _map(frames: list[int]) -> Iterator[Hypercall]:
+def _map(frames: list[int], width: int) -> Iterator[Hypercall]:
     """The guest's frames into dom0's memory, at the same place above `_WINDOW`."""
+    size = width // 8
     for at in range(0, len(frames), _BATCH):
         part = frames[at : at + _BATCH]
         count = len(part)
-        theirs = struct.pack(f"<{count}Q", *part)
-        ours = struct.pack(f"<{count}Q", *((_WINDOW >> 12) + frame for frame in part))
-        batch = struct.pack("<HHHHQQQ", 0x7FF0, 4, count, 0, 0, 0, 0)
-        patches = (
-            Patch(6, 2, MADE), Patch(8, 8, Buf(1)), Patch(16, 8, Buf(2)), Patch(24, 8, Buf(3)),
+        theirs = _words(part, width)
+        ours = _words(((_WINDOW >> 12) + frame for frame in part), width)
+        batch = struct.pack("<HHHH", 0x7FF0, 4, count, 0) + bytes(3 * size)
+        lists = tuple(Patch(8 + n * size, size, Buf(n + 1)) for n in range(3))
+        buffers = (
+            Buffer(batch, (Patch(6, 2, MADE), *lists)),
+            Buffer(theirs), Buffer(ours), Buffer(bytes(4 * count)),
         )  # fmt: skip
-        buffers = (Buffer(batch, patches), Buffer(theirs), Buffer(ours), Buffer(bytes(4 * count)))
         yield Hypercall(_MEMORY_OP, (_MAP_BATCH, Buf(0)), buffers)
+
+
+def _words(numbers: Iterable[int], width: int) -> bytes:
+    return b"".join(number.to_bytes(width // 8, "little") for number in numbers)
 
 
 def _poll(seconds: float) -> Hypercall:

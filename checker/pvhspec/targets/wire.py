@@ -71,6 +71,7 @@ class StepType(IntEnum):
     FIFO = 19
     APIC = 20
     TOUCH = 21
+    TURN = 22
 
 
 class OperandKind(IntEnum):
@@ -107,6 +108,7 @@ class Record(IntEnum):
     FIFO = 17
     APIC = 18
     TOUCH = 19
+    TURN = 20
 
 
 #: `enum label` of probe.h.
@@ -125,6 +127,7 @@ REMARKS = (
     "no Xen here: hypercall not made",
     "the other vCPU has started",
     "the other vCPU did not come",
+    "the other domain did not end its turn",
 )
 
 #: Words of `entry_state` (layout.h, E_*), in order.

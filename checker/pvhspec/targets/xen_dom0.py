@@ -14,6 +14,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
 from pvhspec.targets.steps import SPARE_FRAMES, Apic, AwaitVcpu, Program, Race, Sipi
+from pvhspec.targets.two_domains import together
 
 __all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
 
@@ -38,6 +40,8 @@ _CPU = "EPYC,-monitor"
 #: Console lines after which Xen will not go on by itself.
 CRASH = re.compile(r"\(XEN\).*(?:Triple fault|Panic on CPU|Hardware Dom0 crashed|FATAL TRAP)")
 HALTED = re.compile(r"\(XEN\) (Hardware Dom0 (?:halted|shutdown): .*)\n")
+_GSIS = re.compile(r"IRQ limits: (\d+) GSI")
+_EXTRA_PIRQS = 32  # of a domain that is not the initial one, beside those that are not MSIs
 _PIRQS = re.compile(r"d0 has maximum (\d+) PIRQs")
 VERSION = re.compile(r"Xen version (\d+\.\d+(?:\.\d+)?).*")
 
@@ -62,19 +66,15 @@ def capture_xen(
     time; `options` are added to Xen's command line; `timeout` is seconds of wall time; `keep` a
     folder for the raw output. Raises TargetError (MissingTool, BadImage).
     """
-    code = encode(program)
     program_path = qemu.find()
     kernel = xen.locate(image)
-    first = guest = probes.build(width)
-    decoder = Decoder(program, dom=0)
-    making = Decoder()
-    if domu:
-        first, outside = probes.build(64), False
-        steps = toolstack.start_domain(toolstack.Guest(guest, code, vcpus), wait=timeout)
-        making.program = Program(tuple(steps))
-        code = encode(making.program)
+    guest = probes.build(width)
+    made = _made(guest, program, vcpus, domu, timeout)
+    decoder, first, code = made.decoder, made.first, made.code
+    two = made.making > 0
+    if two:
+        outside = False
         options += f" dom0_mem={toolstack.DOM0_MEMORY_MIB}M"
-        decoder = Decoder(program, dom=1, name="domu.out")
     start = time.monotonic()
     with qemu.working_folder(keep) as folder:
         console = folder / "xen.log"
@@ -98,9 +98,14 @@ def capture_xen(
             left = timeout - (time.monotonic() - start)
             ended = qemu.wait(process, max(0.1, left), watch)
         events = list(decoder.events(chunks(folder / decoder.name)))
-        refused = ""
-        if domu and len(events) == 1:
-            refused = toolstack.refusal(making.events(chunks(folder / making.name)))
+        refused, finished = "", decoder.finished
+        if two:
+            its = list(made.maker.events(chunks(folder / made.maker.name)))
+            if len(events) == 1:
+                refused = toolstack.refusal(e for e in its if e.get("step", 0) < made.making)
+            if program.beside is not None:
+                events = together(its, events, made.making, len(program.steps))
+                finished = made.maker.finished
         text = console.read_text(errors="replace")
         complaint = qemu.complaint(folder)
     if not text and complaint:
@@ -111,12 +116,13 @@ def capture_xen(
             f"{image} did not say that it is Xen within {ended.seconds:.0f} s",
             "give the hypervisor itself (xen-4.17-amd64.gz or xen/xen.gz of a build), for x86-64",
         )
-    if domu:
+    if two:
         seen = [{"kind": "note", "text": toolstack.REMARK}]
     events[:0] = [guest.image_event(), *seen]
-    finish(events, ended, decoder.finished, ending=ending(text), console=text)
+    finish(events, ended, finished, ending=ending(text), console=text)
     if refused:
         events[-1]["text"] = refused
+    shown = [decoder] if program.beside is None else [made.maker, decoder]
     header = {
         "schema": "pvh-trace/1",
         "origin": {"method": "probe", "tool": "pvhspec", "file": decoder.name},
@@ -126,7 +132,7 @@ def capture_xen(
             "sha256": sha256(kernel.read_bytes()).hexdigest(),
             "text": found[0].strip(),
         },
-        "guest": {"mode": "pvh_domu" if domu else "pvh_dom0", "sha256": guest.sha256},
+        "guest": {"mode": "pvh_domu" if two else "pvh_dom0", "sha256": guest.sha256},
         "cpu": {"vendor": decoder.vendor},
         "clock": "tsc",
         "from_boot": True,
@@ -137,11 +143,49 @@ def capture_xen(
             "memory": True,
             "domains": True,
         },
-        "given": (_beside_dom0(vcpus) if domu else lone_dom0(vcpus, text))
-        | _probe_alone(int(domu), decoder)
-        | _of_vcpus(int(domu), program, text),
+        "given": _merged(
+            _beside_dom0(vcpus, text) if two else lone_dom0(vcpus, text),
+            *(part for each in shown for part in (_probe_alone(each), _of_vcpus(each, text))),
+            {"domain_shown": {str(each.dom): True for each in shown}},
+        ),
     }
     return Capture(header, events, text, time.monotonic() - start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Who runs what: `decoder` reads the guest that the trace begins with, `maker` dom0, which runs
+    `first` and is handed `code`. Its first `making` steps make the other domain."""
+
+    decoder: Decoder
+    maker: Decoder
+    first: probes.Probe
+    code: bytes
+    making: int = 0
+
+
+def _made(guest: probes.Probe, program: Program, vcpus: int, domu: bool, timeout: float) -> _Made:
+    if not domu and program.beside is None:
+        decoder = Decoder(program, dom=0)
+        return _Made(decoder, decoder, guest, encode(program))
+    both = program.beside is not None
+    theirs = Program(program.beside or program.steps)
+    first = guest if both else probes.build(64)
+    second = toolstack.Guest(guest, encode(theirs), vcpus)
+    wait = None if both else timeout
+    steps = toolstack.start_domain(second, width=first.width, wait=wait)
+    whole = Program((*steps, *(program.steps if both else ())))
+    decoder = Decoder(theirs, dom=1, name="domu.out")
+    return _Made(decoder, Decoder(whole, dom=0), first, encode(whole), len(steps))
+
+
+def _merged(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Facts of several domains together."""
+    found: dict[str, Any] = {}
+    for part in parts:
+        for name, cells in part.items():
+            found[name] = {**found.get(name, {}), **cells}
+    return found
 
 
 def _seen(
@@ -221,16 +265,18 @@ def lone_dom0(vcpus: int, console: str) -> dict[str, Any]:
         "max_evtchn_port": {"0": _NO_LIMIT},
         "xen_attached": {"*": False},
         "virq_handler": {"*": 0},
+        "domain_shown": {"*": False},
     }
     if pirqs := _PIRQS.search(console):
         given["nr_pirqs"] = {"0": int(pirqs[1])}
     return given
 
 
-def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
+def _probe_alone(decoder: Decoder) -> dict[str, Any]:
     """What is true where nothing but the probe runs: it sets up no interrupts of its own, gives
     none of its memory away, and can ask for little beside what Xen is left with. Of the parameters,
     Xen itself sets what a triple fault is, and the width of the x87 pointer by the processor."""
+    domain = decoder.dom or 0
     given: dict[str, Any] = {
         "memory_to_spare": {"": True},
         "other_interrupts": {str(domain): False},
@@ -249,8 +295,9 @@ def _probe_alone(domain: int, decoder: Decoder) -> dict[str, Any]:
     return given
 
 
-def _of_vcpus(domain: int, program: Program, console: str) -> dict[str, Any]:
+def _of_vcpus(decoder: Decoder, console: str) -> dict[str, Any]:
     """How the probe's vCPUs are started and its memory is translated."""
+    domain, program = decoder.dom or 0, decoder.program
     sipi = any(
         isinstance(step, Sipi) or (isinstance(step, Apic) and step.register == _APIC_COMMAND)
         for step in program.steps
@@ -263,15 +310,15 @@ def _of_vcpus(domain: int, program: Program, console: str) -> dict[str, Any]:
     }
 
 
-def _beside_dom0(vcpus: int) -> dict[str, Any]:
-    """What is true from the start of the one domU that the toolstack made, dom0 asleep."""
-    exists = {"*": False, "0,0": True} | {f"1,{vcpu}": True for vcpu in range(vcpus)}
-    return {
-        "domain_exists": {"*": False, "0": True, "1": True},
-        "domain_privileged": {"*": False, "0": True},
-        "domain_paused": {"*": False},
-        "vcpu_exists": exists,
-        "max_evtchn_port": {"0": _NO_LIMIT, "1": toolstack.PORTS},
-        "xen_attached": {"*": False},
-        "virq_handler": {"*": 0},
-    }
+def _beside_dom0(vcpus: int, console: str) -> dict[str, Any]:
+    """What is true from the start of the one domU that the toolstack made."""
+    gsis = _GSIS.search(console)
+    return _merged(
+        lone_dom0(vcpus, console),
+        {
+            "domain_exists": {"1": True},
+            "vcpu_exists": {f"1,{vcpu}": True for vcpu in range(vcpus)},
+            "max_evtchn_port": {"1": toolstack.PORTS},
+            "nr_pirqs": {"1": int(gsis[1]) + _EXTRA_PIRQS} if gsis else {},
+        },
+    )

@@ -36,7 +36,7 @@ def initial_store(
         s.name: _initial(s, compiler, None if given is None else given.get(s.name), given is None)
         for s in spec.states.values()
     }
-    drifting = Drifts(spec.states, compiler)
+    drifting = Drifts({name: spec.states[name] for name in drifts}, compiler)
     store = Store(spec.states, initial, drifts, drifting.reads, drifting.settle)
     if not from_boot:
         for name, state in spec.states.items():
