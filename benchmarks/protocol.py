@@ -62,6 +62,7 @@ def header(hidden: float = 0.0) -> Header:
             "domain_paused": {"*": False},
             "vcpu_exists": {"*": False, "0,0": True},
             "max_evtchn_port": {"0": 2147483647},
+            "memory_to_spare": {"*": True},
             "xen_attached": {"*": False},
             "virq_handler": {"*": 0},
         },

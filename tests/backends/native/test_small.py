@@ -46,3 +46,46 @@ operation it = take documented xen:a.h "x" {
         *(((), port) for port in range(64)), ((), -28), ((), 3),
     )  # fmt: skip
     assert left == [65]  # the one that violates
+
+
+CHAIN = """
+state next[p : Port] : Port = 0
+state owner[p : Port] : Port = 0
+state marked[p : Port] : bool = false
+hypercall chain = 1 (cmd : u32, a : u64, b : u64) documented xen:a.h "x" {}
+operation link = chain.1 documented xen:a.h "x" {
+  let from = Port(a)
+  success returns u64(next[from]) {
+    for all p : Port where p == owner[from] { next[p] := from }
+    for all p : Port where next[p] == from and p != 0 { next[p] := 0 }
+    next[from] := Port(b)
+    owner[Port(b)] := from
+  }
+}
+operation mark = chain.2 documented xen:a.h "x" {
+  success returns if marked[Port(a)] then 1 else 0 {
+    for all p : Port where p >= Port(a) and p < Port(b) { marked[p] := not marked[p] }
+  }
+}
+operation all = chain.3 documented xen:a.h "x" {
+  success returns if forall p : Port | not marked[p] then 1 else 0 {
+    for all p : Port where not marked[p] { marked[p] := true }
+  }
+}
+"""
+
+
+def test_writes_for_all_values_read_the_state_before() -> None:
+    chain = ((1, 3, 5), 0), ((1, 5, 7), 0), ((1, 7, 3), 0), ((1, 5, 3), 7), ((1, 3, 9), 5)
+    # In the third, and the last, both loops write; the second of those they are told of is wrong.
+    left = agrees(CHAIN, *chain, ((1, 5, 5), 0), ((1, 7, 7), 0))
+    assert len(left) < 5, left
+
+
+def test_a_loop_between_two_limits() -> None:
+    marks = ((2, 3, 9), 0), ((2, 8, 12), 1), ((2, 8, 8), 0), ((2, 3, 4), 1), ((2, 10, 9), 1)
+    assert agrees(CHAIN, *marks, ((2, 3, 3), 1)) == [5]
+
+
+def test_places_that_nobody_touched_are_all_written() -> None:
+    assert 0 not in agrees(CHAIN, ((2, 3, 9), 0), ((3, 0, 0), 0), ((3, 0, 0), 0), ((2, 60, 64), 1))

@@ -139,8 +139,8 @@ class _Call(Step):
                     self.update(u, succeeded)
         for u in op.always:
             self.update(u, always)
-        self.settled()
         framed = self._frame(succeeded, assigned) if op.modelled else "false"
+        self.settled()
         self.judge()
 
         self.write()

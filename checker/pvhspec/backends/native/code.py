@@ -29,7 +29,6 @@ def compiled(text: str) -> bytes:
     passes = llvm.create_new_module_pass_manager()
     # Few and quick: the text says nothing twice, and has few jumps.
     passes.add_simplify_cfg_pass()
-    passes.add_instruction_combine_pass()
     passes.add_new_gvn_pass()
     passes.add_simplify_cfg_pass()
     passes.add_dead_code_elimination_pass()

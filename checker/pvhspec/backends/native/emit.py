@@ -37,6 +37,7 @@ class Text:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.block = ""  # that is being written
         self._next = 0
         self._same: dict[str, str] = {}
 
@@ -63,7 +64,20 @@ class Text:
     def label(self, name: str) -> None:
         """A block begins."""
         self.lines.append(f"{name}:")
+        self.block = name
         self._same.clear()
+
+    def goes_on(self, what: str) -> str:
+        """Another block follows this one; its name."""
+        name = self.name(what)
+        self.do(f"br label %{name}")
+        self.label(name)
+        return name
+
+    def phi(self, kind: str, *ways: tuple[str, str]) -> str:
+        """What a value is, by the block that was before: pairs of value and block."""
+        listed = ", ".join(f"[ {value}, %{block} ]" for value, block in ways)
+        return self.op(f"phi {kind} {listed}")
 
     # ---- truths ----------------------------------------------------------------------------------
 

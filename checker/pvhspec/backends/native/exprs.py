@@ -104,6 +104,14 @@ class Exprs:
         self._made: dict[tuple[int, str], Val] = {}
         self.slots: dict[str, str] = shared.slots if shared is not None else {}
 
+    def inside_of(self, **more: Val) -> Exprs:
+        """Expressions of a part that may be passed over, with more variables: nothing made there
+        is known outside."""
+        made = Exprs(self.unit, self.text, self.inputs, {**self.vars, **more})
+        made.inside, made.drifting = dict(self.inside), self.drifting
+        made._made, made.slots = dict(self._made), dict(self.slots)
+        return made
+
     def expr(self, node: ir.Expr, active: str = "true") -> Val:
         """The value, good where `active` holds."""
         key = (self.unit.key(node), active if self.unit.searching(node) else "")

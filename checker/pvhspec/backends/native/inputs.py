@@ -142,6 +142,12 @@ class Fields:
         self._constants, self._constants_at = constants, constants_at
         self._made: dict[str, Val] = {}
 
+    def made(self, again: dict[str, Val] | None = None) -> dict[str, Val]:
+        """What was read so far; `again`: go back to that, for a part may have been passed over."""
+        if again is not None:
+            self._made = again
+        return dict(self._made)
+
     def word(self, number: int) -> str:
         """A pointer of the table."""
         return self._once(f"w{number}", lambda: Val(self.text.op(

@@ -15,14 +15,16 @@ from pvhspec.ir.ir import Spec, State
 from pvhspec.types.types import BitsType, BoolType, EnumType, Type
 
 __all__ = [
-    "FLAGS", "OTHER", "TOUCHED", "UNKNOWN", "Header", "Layout", "Table", "bits_of", "pack",
-    "payload_at", "unpack",
+    "FLAGS", "MOST_NOTED", "NOTED", "OTHER", "TOUCHED", "UNKNOWN", "Header", "Layout", "Table",
+    "bits_of", "pack", "payload_at", "unpack",
 ]  # fmt: skip
 
 UNKNOWN, TOUCHED, OTHER = 1, 2, 4  # OTHER: of several values, or the like: Python knows
 FLAGS = 3
 WINDOW = 4096
 SLOTS = 127
+MOST_NOTED = 1 << 13  # writes `for all` values that one event may make
+NOTED = 48  # bytes of one: the value, then up to four indices
 _VARIANT_BITS = 8
 
 
@@ -83,6 +85,7 @@ class Layout:
             take(8 * len(spec.states)), take(16 * max(constants, 1)), take(1 << 16), 0,
         )  # fmt: skip
         self.vague = take(len(spec.states))  # by state: whether untouched cells are not initial
+        self.noted = take(NOTED * MOST_NOTED)
         self.missing = take(8)  # a domain without a slot that was asked for, plus 1
         self.tables: dict[str, Table] = {}
         shapes = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
 from pvhspec.backends.native.calls import call_function
-from pvhspec.backends.native.emit import Text, Val
-from pvhspec.backends.native.exprs import Exprs, Unit
+from pvhspec.backends.native.emit import Text
+from pvhspec.backends.native.exprs import NOWHERE, Exprs, Unit
 from pvhspec.backends.native.inputs import HELPERS, Fields
-from pvhspec.backends.native.layout import Layout, bits_of
+from pvhspec.backends.native.layout import Layout
 from pvhspec.backends.native.step import Told, event_function
 from pvhspec.ir import ir
 from pvhspec.names.gates import Version
@@ -216,11 +217,9 @@ class Module:
         t.do(f"br i1 {clean}, label %done, label %owes")
         t.label("owes")
         fields = Fields(t, CONSTANTS, header.constants, "%row")
-        may = "false"
+        exprs, may = Exprs(self._unit, t, fields), "false"
         for o in owed:
-            names = {v.name: Val("0", bits_of(v.type) or 1, "true") for v in o.vars}
-            value = Exprs(self._unit, t, fields, names).expr(o.when)
-            may = t.either(may, t.either(value.text, value.bad))
+            may = t.either(may, self._may_owe(exprs, o))
         may = t.either(may, t.op(f"icmp ne i64 {open_}, 0"))
         t.do(f"br i1 {may}, label %out, label %paid")
         self._outs.append("%phase, %owes")
@@ -228,3 +227,22 @@ class Module:
         t.store(64, "0", t.at("%st", header.owed), 8)
         t.store(64, t.choose(caller.bad, 64, "0", wide), t.at("%st", header.owed + 8), 8)
         t.do("br label %done")
+
+    def _may_owe(self, exprs: Exprs, owed: ir.Obligation) -> str:
+        """Whether something may be owed: not where one of the conditions holds for no value, which
+        is mostly known from the last time it was asked."""
+        t, parts = exprs.text, list(conjuncts(owed.when))
+        may, unsure = "true", "false"
+        free = [p for p in parts if not vars_of(p) & set(owed.vars)]
+        for part in free:
+            value = exprs.expr(part, may)
+            unsure = t.either(unsure, t.both(may, value.bad))
+            may = t.both(may, value.text)
+        bound = [p for p in parts if p not in free]
+        if bound and len(owed.vars) == 1:
+            whole = () if len(bound) == 1 else (ir.Op("and", tuple(bound), bound[0].type),)
+            for part in (*bound, *whole):
+                found = exprs.search(owed.vars[0], part, may)
+                unsure = t.either(unsure, t.both(may, found.bad))
+                may = t.both(may, t.op(f"icmp ult i64 {found.text}, {NOWHERE}"))
+        return t.either(may, unsure)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from pvhspec.backends.interpreter.quantify import children, size_of, vars_of
+from pvhspec.backends.interpreter.quantify import children, conjuncts, size_of, vars_of
 from pvhspec.backends.native.emit import BAD, Text, Val
 from pvhspec.backends.native.exprs import NOWHERE, Exprs, Unit
 from pvhspec.backends.native.layout import bits_of
 from pvhspec.ir import ir
 from pvhspec.types.types import BitsType, Type
 
-__all__ = ["Search", "negated"]
+__all__ = ["Search", "alike", "limits", "negated", "window_of"]
 
 
 class _Nothing:
@@ -102,34 +102,26 @@ class Search:
         size, bits = size_of(variable.type), variable.type.width
         names = [self._names[unit.key(n)] for n in self.terms]
         given = {v.name: Val(f"%a{i}", bits_of(v.type) or 1) for i, v in enumerate(names)}
-        limits, rest = _limits(body, variable)
-        places = [
-            (c, at) for c in _cells(body, unit) for at, i in enumerate(c.indices) if i == variable
-        ]
-        window = size
-        last = True
-        for cell, place in places:
-            table = unit.layout.tables.get(cell.state)
-            if table is None or (table.slotted and place == 0):
-                return False
-            window = min(window, table.dims[place - table.slotted])
-            last &= place == len(cell.indices) - 1
-        if not places and size > 256:
+        _, highs, rest = limits(list(conjuncts(body)), variable)
+        window, places = window_of(unit, (body,), variable)
+        if window is None or (not places and size > 256):
             return False
+        window = min(window, size)
+        last = all(at_last for _, at_last in places)
         hint = self.hint = self._hint(variable, body, names)
         t.label("entry")
         t.do("br i1 %active, label %go, label %none")
         t.label("go")
         outer = Exprs(unit, t, _Nothing(), given)
         stop, bad = str(size), "false"
-        for bound, equal in limits:
+        for bound, equal in highs:
             value = outer.expr(bound)
             bad = t.either(bad, value.bad)
             wide = t.sized(value.text, value.bits, 64)
             if equal:
                 wide = t.op(f"add i64 {wide}, 1")
             stop = t.op(f"call i64 @llvm.umin.i64(i64 {stop}, i64 {wide})")
-        cut = self._alike(variable, rest) if last else None
+        cut = alike(unit, variable, rest) if last else None
         if cut is not None and places:
             # Places that nobody touched are alike: one of them is enough.
             high = str(cut)
@@ -199,16 +191,6 @@ class Search:
             return None
         return made.name
 
-    def _alike(self, variable: ir.Var, rest: list[ir.Expr]) -> int | None:
-        """From where on untouched places are alike, but for the limits; None if they are not."""
-        if not rest:
-            return 0
-        plan = self.unit.compiler.planner.plan(variable, tuple(rest))
-        if plan.bounds or plan.values or plan.maps or plan.blind or plan.all:
-            return None
-        size = size_of(variable.type)
-        return max((c for c in plan.cuts if c < size), default=0)
-
     def _hint(self, variable: ir.Var, body: ir.Expr, names: list[ir.Var]) -> int | None:
         """The number of the place where the last find is kept, if there can be one."""
         unit = self.unit
@@ -261,15 +243,6 @@ def _put(node: ir.Expr, names: dict[ir.Var, ir.Expr]) -> ir.Expr:
     return replace(node, **changes) if changes else node
 
 
-def conjuncts(node: ir.Expr) -> Iterator[ir.Expr]:
-    """The parts of a conjunction, in order."""
-    if isinstance(node, ir.Op) and node.op == "and":
-        for a in node.args:
-            yield from conjuncts(a)
-    else:
-        yield node
-
-
 def negated(node: ir.Expr) -> ir.Expr:
     """What holds where an expression does not."""
     if isinstance(node, ir.Op):
@@ -280,18 +253,54 @@ def negated(node: ir.Expr) -> ir.Expr:
     return ir.Op("not", (node,), node.type)
 
 
-def _limits(body: ir.Expr, variable: ir.Var) -> tuple[list[tuple[ir.Expr, bool]], list[ir.Expr]]:
-    """What the variable must be below, or at most (True), for the body to hold; and the rest."""
-    limits: list[tuple[ir.Expr, bool]] = []
+_Bound: TypeAlias = "tuple[ir.Expr, bool]"
+
+
+def limits(
+    parts: list[ir.Expr], variable: ir.Var
+) -> tuple[list[_Bound], list[_Bound], list[ir.Expr]]:
+    """What the variable must be above (or, True, not), what it must be below (or, True, at most),
+    for all parts to hold; and the parts that say something else than that it is below."""
+    lows: list[_Bound] = []
+    highs: list[_Bound] = []
     rest: list[ir.Expr] = []
-    for part in conjuncts(body):
-        if (
-            isinstance(part, ir.Op)
-            and part.op in ("ult", "ule")
-            and part.args[0] == variable
-            and variable not in vars_of(part.args[1])
-        ):
-            limits.append((part.args[1], part.op == "ule"))
-        else:
-            rest.append(part)
-    return limits, rest
+    for part in parts:
+        if isinstance(part, ir.Op) and part.op in ("ult", "ule"):
+            a, b = part.args
+            if a == variable and variable not in vars_of(b):
+                highs.append((b, part.op == "ule"))
+                continue
+            if b == variable and variable not in vars_of(a):
+                lows.append((a, part.op == "ule"))
+        rest.append(part)
+    return lows, highs, rest
+
+
+def alike(unit: Unit, variable: ir.Var, tests: list[ir.Expr]) -> int | None:
+    """From where on untouched places are alike, but for the limits; None if they are not."""
+    if not tests:
+        return 0
+    plan = unit.compiler.planner.plan(variable, tuple(tests))
+    if plan.bounds or plan.values or plan.maps or plan.blind or plan.all:
+        return None
+    size = size_of(variable.type)
+    return max((c for c in plan.cuts if c < size), default=0)
+
+
+def window_of(
+    unit: Unit, parts: Iterable[ir.Expr], variable: ir.Var
+) -> tuple[int | None, list[tuple[ir.Cell, bool]]]:
+    """How many values of a variable have cells in every table it is an index of, None where there
+    is no such table; and those cells, with whether it is the last index."""
+    window = NOWHERE
+    places: list[tuple[ir.Cell, bool]] = []
+    for cell in (c for part in parts for c in _cells(part, unit)):
+        for at, index in enumerate(cell.indices):
+            if index != variable:
+                continue
+            table = unit.layout.tables.get(cell.state)
+            if table is None or (table.slotted and at == 0):
+                return None, places
+            window = min(window, table.dims[at - table.slotted])
+            places.append((cell, at == len(cell.indices) - 1))
+    return window, places

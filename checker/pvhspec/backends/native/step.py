@@ -8,17 +8,25 @@ changes, counts what was said, and returns 0.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.native.emit import Text, Val
+from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
+from pvhspec.backends.native.each import Noted, each_noted, note
+from pvhspec.backends.native.emit import Text
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields, HypercallFields
-from pvhspec.backends.native.layout import FLAGS, TOUCHED, bits_of
+from pvhspec.backends.native.writes import (
+    Write,
+    debts_read,
+    same_cell,
+    settles,
+    unsure,
+    write_one,
+)
 from pvhspec.backends.protocol import Verdict
 from pvhspec.ir import ir
 
-__all__ = ["HEAD", "Step", "Told", "debts_read", "event_function"]
+__all__ = ["HEAD", "Step", "Told", "event_function"]
 
 HEAD = "ptr noalias %st, ptr noalias %hints, ptr noalias %cols, i64 %row, i64 %seq"
 
@@ -37,16 +45,6 @@ class Told:
         return self.outcomes.index(made)
 
 
-@dataclass(slots=True)
-class _Write:
-    """An update that may be due."""
-
-    update: ir.Update
-    due: str
-    index: list[Val]
-    value: Val
-
-
 class Step:
     """What operations and `on` blocks have in common."""
 
@@ -56,7 +54,9 @@ class Step:
         self.fields = fields
         self.exprs = Exprs(unit, self.text, fields)
         self.bad = "false"
-        self._writes: list[_Write] = []
+        self._writes: list[Write] = []
+        self._loops: list[tuple[int, ir.Update, str]] = []  # after how many of the others
+        self._noted: list[Noted] = []
 
     def wrong(self, bad: str) -> None:
         """The event is for the interpreter where this holds."""
@@ -71,125 +71,73 @@ class Step:
     # ---- what changes ---------------------------------------------------------------------------
 
     def update(self, update: ir.Update, active: str) -> None:
-        """Find out what an update writes where."""
+        """Find out what an update writes where; those of a loop come last (`settled`)."""
         t, unit = self.text, self.unit
-        if update.binders or update.target not in unit.layout.tables:
+        if update.target not in unit.layout.tables:
             self.wrong(active)
             return
-        due = t.both(active, self.truth(update.guard, active))
+        due = active
+        for part in conjuncts(update.guard):
+            if not vars_of(part) & set(update.binders):
+                due = t.both(due, self.truth(part, due))
+        if due == "false":
+            return
+        if update.binders:
+            self._loops.append((len(self._writes), update, due))
+            return
         index = [self.exprs.expr(i, due) for i in update.indices]
-        value = self.exprs.expr(update.value, due)
-        bad = value.bad
-        table = unit.layout.tables[update.target]
-        base, at, _, outside = self.exprs.where(table, index)
-        bad = t.either(bad, outside)
-        for i in index:
-            bad = t.either(bad, i.bad)
-        if table.slotted:
-            bad = t.either(bad, t.op(f"icmp eq i64 {self.exprs.slot(index[0])}, 0"))
+        write = Write(update, due, index, self.exprs.expr(update.value, due))
+        self.wrong(t.both(due, unsure(unit, self.exprs, write)))
         for earlier in self._writes:
             if earlier.update.target == update.target:
-                same = due
-                for a, b in zip(earlier.index, index, strict=True):
-                    same = t.both(same, t.op(f"icmp eq i{a.bits} {a.text}, {b.text}"))
-                earlier.due = t.both(earlier.due, t.invert(same))
-        bits = 8 * table.size
-        raw = t.load(bits, self.exprs.address(base, table.cells, at, table.size), table.size)
-        other = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, 4')}, 0")
-        self.wrong(t.both(due, t.either(bad, other)))
-        self._writes.append(_Write(update, due, index, value))
+                earlier.due = t.both(
+                    earlier.due, t.invert(t.both(due, same_cell(t, earlier, write)))
+                )
+        self._writes.append(write)
 
     def settled(self) -> None:
         """Where a drift may end, or change hands, the interpreter says what has drifted."""
-        t, unit = self.text, self.unit
         for write in self._writes:
-            state = write.update.target
-            before: Val | None = None
-            for fixed, inside, bound in _drifts_about(unit, state):
-                names = {}
-                for decl_var, place in fixed.items():
-                    names[decl_var.name] = (
-                        Val("0", bits_of(decl_var.type) or 1, "true")
-                        if place is None
-                        else write.index[place]
-                    )
-                names |= {v.name: write.index[place] for v, place in bound.items()}
-                if before is None:
-                    before = self.exprs.cell(state, write.index, write.due)
-                same = t.op(f"icmp eq i{before.bits} {before.text}, {write.value.text}")
-                changes = t.either(before.bad, t.invert(same))
-                ask = t.both(write.due, changes)
-                inner = Exprs(unit, t, self.fields, names, self.exprs)
-                test = inner.expr(inside, ask)
-                self.wrong(t.both(ask, t.either(test.text, test.bad)))
+            self.wrong(settles(self.unit, self.fields, self.exprs, write))
+        noted: list[Noted] = []
+        count = "0"
+        for place, update, due in self._loops:
+            target = update.target
+            later = [w for w in self._writes[place:] if w.update.target == target]
+            unsure_, end = note(self.unit, self.fields, self.exprs, update, later, due, count)
+            self.wrong(unsure_)
+            # Which of two is the later one is only told apart where one of them is no loop.
+            wrote = self.text.op(f"icmp ne i64 {end}, {count}")
+            for other in noted:
+                if other.update.target == target:
+                    both = self.text.op(f"icmp ne i64 {other.end}, {other.start}")
+                    self.wrong(self.text.both(wrote, both))
+            for write in self._writes[:place]:
+                if write.update.target == target:
+                    self.wrong(self.text.both(wrote, write.due))
+            noted.append(Noted(update, count, end))
+            count = end
+        self._noted = noted
 
     def write(self) -> None:
         """Write all of it."""
         t = self.text
         dirty = debts_read(self.unit)
+        kept = self.fields.made()
         for write in self._writes:
             if write.due == "false":
                 continue
             do, after = t.name("write"), t.name("after")
             t.do(f"br i1 {write.due}, label %{do}, label %{after}")
             t.label(do)
-            self._write_one(write, dirty, after)
+            write_one(self.unit, self.fields, self.clauses, write, dirty, after)
             t.label(after)
-
-    def _write_one(self, write: _Write, dirty: frozenset[str], after: str) -> None:
-        t, unit = self.text, self.unit
-        table = unit.layout.tables[write.update.target]
-        decl = unit.spec.states[write.update.target]
-        local = Exprs(unit, t, self.fields)
-        base, at, last, _ = local.where(table, write.index)
-        bits = 8 * table.size
-        where = local.address(base, table.cells, at, table.size)
-        raw = t.load(bits, where, table.size)
-        wide = t.sized(write.value.text, write.value.bits, bits)
-        moved = t.op(f"shl i{bits} {wide}, {FLAGS}")
-        fresh = "false"
-        if decl.init is not None and not decl.given:
-            names = {v.name: i for v, i in zip(decl.indices, write.index, strict=True)}
-            init = Exprs(unit, t, self.fields, names).expr(decl.init)
-            same = t.op(f"icmp eq i{init.bits} {init.text}, {write.value.text}")
-            vague = t.load(8, t.at("%st", unit.layout.vague + table.number))
-            simple = t.op(f"icmp eq i8 {vague}, 0")
-            fresh = t.both(t.both(same, t.invert(init.bad)), simple)
-        touched = t.op(f"or i{bits} {moved}, {TOUCHED}")
-        new = t.choose(fresh, bits, moved, touched)
-        kept = t.op(f"and i{bits} {raw}, {-1 - TOUCHED}")
-        changed = t.op(f"icmp ne i{bits} {kept}, {moved}")
-        was = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, {TOUCHED}')}, 0")
-        do, more = t.name("do"), t.name("more")
-        t.do(f"br i1 {t.either(changed, was)}, label %{do}, label %{after}")
-        t.label(do)
-        t.store(bits, new, where, table.size)
-        event = t.op("shl i64 %seq, 12")
-        event = t.op(f"add i64 {event}, {4096 + self.clauses[write.update.clause]}")
-        t.store(64, event, local.address(base, table.writers, at, 8), 8)
-        t.do(f"br i1 {changed}, label %{more}, label %{after}")
-        t.label(more)
-        counter = t.at("%st", unit.layout.header.changes + 8 * table.number)
-        t.store(64, t.op(f"add i64 {t.load(64, counter, 8)}, 1"), counter, 8)
-        high = t.at(base, table.high)
-        above = t.op(f"add i64 {last}, 1")
-        top = t.op(f"call i64 @llvm.umax.i64(i64 {t.load(64, high, 8)}, i64 {above})")
-        t.store(64, top, high, 8)
-        if table.slotted:
-            slot = local.slot(write.index[0])
-            for number, reads in enumerate(unit.hints):
-                if table.name in reads:
-                    at = t.op(f"add i64 {t.op(f'mul i64 {slot}, @HINTS@')}, {number}")
-                    where = t.at("%hints", t.op(f"mul i64 {at}, 8"))
-                    found = "0"
-                    if reads[table.name]:
-                        found = t.op(
-                            f"call i64 @llvm.umin.i64(i64 {t.load(64, where, 8)}, i64 {last})"
-                        )
-                    t.store(64, found, where, 8)
-        if table.name in dirty:
-            t.store(64, "1", t.at("%st", unit.layout.header.owed), 8)
-        t.do(f"br label %{after}")
+        for noted in self._noted:
+            for write in each_noted(self.unit, t, noted):
+                after = t.name("after")
+                write_one(self.unit, self.fields, self.clauses, write, dirty, after)
+                t.label(after)
+        self.fields.made(kept)
 
     # ---- what is said ---------------------------------------------------------------------------
 
@@ -238,61 +186,6 @@ class Step:
         return "\n".join(
             [f"define internal i32 @{name}({HEAD}) noinline {{", *self.text.lines, "}"]
         )
-
-
-def debts_read(unit: Unit) -> frozenset[str]:
-    """The states on which it hangs what is owed."""
-    found: set[str] = set()
-
-    def walk(node: ir.Expr) -> None:
-        from pvhspec.backends.interpreter.quantify import children
-
-        if isinstance(node, ir.Cell) and node.state not in found:
-            found.add(node.state)
-            decl = unit.spec.states[node.state]
-            if decl.drift is not None:
-                walk(decl.drift)
-        for child in children(node):
-            walk(child)
-
-    for o in unit.spec.obligations:
-        walk(o.when)
-        walk(o.unless)
-    return frozenset(found)
-
-
-def _drifts_about(
-    unit: Unit, state: str
-) -> list[tuple[dict[ir.Var, int | None], ir.Expr, dict[ir.Var, int]]]:
-    """The conditions of drifts that a cell of a state takes part in: by variable of the drifting
-    state, which index of the cell it is; the condition; the same for what it binds itself."""
-    from pvhspec.backends.interpreter.drift import _alternatives, _cells
-
-    found = []
-    for decl in unit.spec.states.values():
-        if decl.drift is None:
-            continue
-        about = [
-            {v: next((n for n, i in enumerate(c.indices) if i == v), None) for v in decl.indices}
-            for c in _cells(decl.drift)
-            if c.state == state
-        ]
-        for part in _alternatives(decl.drift):
-            for cell in _cells(part):
-                if cell.state != state:
-                    continue
-                inside, bound = part, {}
-                if isinstance(part, ir.Quant) and part.kind == "exists":
-                    bound = {i: n for n, i in enumerate(cell.indices)
-                             if isinstance(i, ir.Var) and i in part.vars}  # fmt: skip
-                    if len(bound) == len(part.vars):
-                        inside = part.body
-                    else:
-                        bound = {}
-                for fixed in about:
-                    if (fixed, inside, bound) not in found:
-                        found.append((fixed, inside, bound))
-    return found
 
 
 # ---- other events ------------------------------------------------------------------------------

@@ -1,0 +1,261 @@
+"""Updates `for all` values as machine code.
+
+Everything reads the state before, so what a loop is to write is noted in a list while the event is
+looked at, and written with all the rest where nothing was wrong. A variable that has to equal
+something is that, and no loop; others are looked at from the lowest to the highest that can make a
+difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pvhspec.backends.interpreter.quantify import conjuncts, size_of, vars_of
+from pvhspec.backends.native.emit import Text, Val
+from pvhspec.backends.native.exprs import Exprs, Unit
+from pvhspec.backends.native.inputs import Fields
+from pvhspec.backends.native.layout import MOST_NOTED, NOTED, bits_of
+from pvhspec.backends.native.search import alike, limits, window_of
+from pvhspec.backends.native.writes import Write, same_cell, settles, unsure
+from pvhspec.ir import ir
+from pvhspec.types.types import BitsType
+
+__all__ = ["Noted", "each_noted", "note"]
+
+_MOST_BLIND = 4096  # values that are looked at where no cell says which
+
+
+@dataclass(slots=True)
+class Noted:
+    """What a loop writes: entries of the list, from one number to another."""
+
+    update: ir.Update
+    start: str
+    end: str
+
+
+def each_noted(unit: Unit, t: Text, noted: Noted) -> Iterator[Write]:
+    """The text that goes over the entries of a loop; what is between is done for each."""
+    before = t.goes_on("before")
+    body, over, last = (t.name(n) for n in ("entry", "over", "last"))
+    head = t.goes_on("head")
+    following = f"%{t.name('n')}"
+    number = t.phi("i64", (noted.start, before), (following, last))
+    t.do(f"br i1 {t.op(f'icmp ult i64 {number}, {noted.end}')}, label %{body}, label %{over}")
+    t.label(body)
+    where = _entry(unit, t, number)
+    index = []
+    for at, node in enumerate(noted.update.indices):
+        bits = bits_of(node.type) or 64
+        index.append(Val(t.sized(t.load(64, t.at(where, 16 + 8 * at), 8), 64, bits), bits))
+    bits = unit.layout.tables[noted.update.target].width
+    yield Write(noted.update, "true", index, Val(t.sized(t.load(128, where, 8), 128, bits), bits))
+    t.do(f"br label %{last}")
+    t.label(last)
+    t.do(f"{following} = add i64 {number}, 1")
+    t.do(f"br label %{head}")
+    t.label(over)
+
+
+def note(
+    unit: Unit, fields: Fields, exprs: Exprs, update: ir.Update, later: list[Write], due: str,
+    start: str,
+) -> tuple[str, str]:  # fmt: skip
+    """Note what an update is to write where it is due, from a number of the list on; `later` are
+    writes of the same state that come after it, and count. Whether that is unsure, and the number
+    after the last."""
+    return _Loop(unit, fields, update, later).make(exprs, due, start)
+
+
+def _entry(unit: Unit, t: Text, number: str) -> str:
+    at = t.op(f"add i64 {t.op(f'mul i64 {number}, {NOTED}')}, {unit.layout.noted}")
+    return t.at("%st", at)
+
+
+class _Loop:
+    """The text of one update. Every part begins in the block that is being written, and leaves
+    another in which it is known how many entries there are."""
+
+    def __init__(self, unit: Unit, fields: Fields, update: ir.Update, later: list[Write]) -> None:
+        self.unit, self.text, self.fields = unit, fields.text, fields
+        self.update, self.later = update, later
+        self.unsure = self.text.name("unsure")
+        self._unsure_from: list[str] = []
+
+    def make(self, exprs: Exprs, due: str, start: str) -> tuple[str, str]:
+        """All of it."""
+        t, update = self.text, self.update
+        binders = list(update.binders)
+        parts = [p for p in conjuncts(update.guard) if vars_of(p) & set(binders)]
+        before = t.goes_on("asked")
+        begin, out = t.name("all"), t.name("out")
+        t.do(f"br i1 {due}, label %{begin}, label %{out}")
+        t.label(begin)
+        kept = self.fields.made()
+        end = self._over(exprs.inside_of(), binders, parts, start, "true")
+        self.fields.made(kept)
+        ways = [(start, before), (end, t.block)]
+        bad = "false"
+        t.do(f"br label %{out}")
+        if self._unsure_from:
+            t.label(self.unsure)
+            t.do(f"br label %{out}")
+            t.label(out)
+            bad = t.phi("i1", *(("false", block) for _, block in ways), ("true", self.unsure))
+            return bad, t.phi("i64", *ways, (start, self.unsure))
+        t.label(out)
+        return bad, t.phi("i64", *ways)
+
+    def _stop_if(self, bad: str) -> None:
+        """The whole event is the interpreter's where this holds."""
+        if bad == "false":
+            return
+        self._unsure_from.append(self.text.block)
+        go = self.text.name("sure")
+        self.text.do(f"br i1 {bad}, label %{self.unsure}, label %{go}")
+        self.text.label(go)
+
+    # ---- one variable after the other -----------------------------------------------------------
+
+    def _over(
+        self, exprs: Exprs, left: list[ir.Var], parts: list[ir.Expr], count: str, due: str
+    ) -> str:
+        """The text for the variables that are left, where `due`; the number of entries after it."""
+        if not left:
+            return self._hit(exprs, parts, count, due)
+        for variable in left:
+            for part in parts:
+                value = _equal_to(part, variable, set(left))
+                if value is None:
+                    continue
+                one = exprs.expr(value)
+                self._stop_if(one.bad)
+                more = exprs.inside_of(**{variable.name: one})
+                rest = [v for v in left if v != variable]
+                others = [p for p in parts if p is not part]
+                if value.type != variable.type:
+                    size = size_of(variable.type)
+                    fits = self.text.op(f"icmp ult i{one.bits} {one.text}, {size}")
+                    due = self.text.both(due, fits)
+                return self._over(more, rest, others, count, due)
+        return self._range(exprs, left[0], left[1:], parts, count, due)
+
+    def _range(
+        self, exprs: Exprs, variable: ir.Var, rest: list[ir.Var], parts: list[ir.Expr], count: str,
+        due: str,
+    ) -> str:  # fmt: skip
+        """A loop over the values that a variable may have."""
+        t, kind = self.text, variable.type
+        size = size_of(kind)
+        lows, highs, tests = limits([p for p in parts if not vars_of(p) & set(rest)], variable)
+        window, places = window_of(self.unit, parts, variable)
+        if (
+            window is None or not isinstance(kind, BitsType)
+            or (not places and not highs and size > _MOST_BLIND)
+        ):  # fmt: skip
+            self._stop_if("true")
+            return count
+        start, stop, bad = "0", str(size), "false"
+        for bound, equal in lows:
+            start, bad = self._bound(exprs, bound, not equal, "umax", start, bad)
+        for bound, equal in highs:
+            stop, bad = self._bound(exprs, bound, equal, "umin", stop, bad)
+        end = t.op(f"call i64 @llvm.umin.i64(i64 {stop}, i64 {window})")
+        touched = self._touched(exprs, variable, tests, places) if not rest else None
+        if touched is None:
+            bad = t.either(bad, t.op(f"icmp ugt i64 {stop}, {window}"))
+        else:  # the first of those that nobody touched stands for all of them
+            high = t.op(f"add i64 {touched}, 1")
+            end = t.op(f"call i64 @llvm.umin.i64(i64 {end}, i64 {high})")
+        self._stop_if(bad)
+        before, head = t.goes_on("from"), t.goes_on("head")
+        following = f"%{t.name('next')}"
+        put = len(t.lines)
+        t.lines += ["", ""]
+        number, had = f"%{t.name('i')}", f"%{t.name('had')}"
+        look, over = t.name("look"), t.name("over")
+        t.do(f"br i1 {t.op(f'icmp ult i64 {number}, {end}')}, label %{look}, label %{over}")
+        t.label(look)
+        kept = self.fields.made()
+        text = t.sized(number, 64, kind.width)
+        inner = exprs.inside_of(**{variable.name: Val(text, kind.width)})
+        inner.inside[text] = min(window, size)
+        found = self._over(inner, rest, parts, had, due)
+        self.fields.made(kept)
+        if touched is not None:
+            more = t.op(f"icmp ugt i64 {stop}, {t.op(f'add i64 {number}, 1')}")
+            stands = t.both(t.op(f"icmp uge i64 {number}, {touched}"), more)
+            self._stop_if(t.both(stands, t.op(f"icmp ne i64 {found}, {had}")))
+        t.do(f"{following} = add i64 {number}, 1")
+        t.lines[put] = f"  {number} = phi i64 [ {start}, %{before} ], [ {following}, %{t.block} ]"
+        t.lines[put + 1] = f"  {had} = phi i64 [ {count}, %{before} ], [ {found}, %{t.block} ]"
+        t.do(f"br label %{head}")
+        t.label(over)
+        return had
+
+    def _bound(
+        self, exprs: Exprs, bound: ir.Expr, more: bool, which: str, so_far: str, bad: str
+    ) -> tuple[str, str]:
+        """A limit, made tighter."""
+        t, value = self.text, exprs.expr(bound)
+        wide = t.sized(value.text, value.bits, 64)
+        wide = t.op(f"add i64 {wide}, 1") if more else wide
+        tighter = t.op(f"call i64 @llvm.{which}.i64(i64 {so_far}, i64 {wide})")
+        return tighter, t.either(bad, value.bad)
+
+    def _touched(
+        self, exprs: Exprs, variable: ir.Var, tests: list[ir.Expr],
+        places: list[tuple[ir.Cell, bool]],
+    ) -> str | None:  # fmt: skip
+        """From where on no cell was touched, and all are alike; None if they are not."""
+        t = self.text
+        cut = alike(self.unit, variable, tests) if places else None
+        if cut is None or not all(last for _, last in places):
+            return None
+        high = str(cut)
+        for cell, _ in places:
+            table = self.unit.layout.tables[cell.state]
+            base = exprs.base(table, [exprs.expr(i) for i in cell.indices[: table.slotted]])
+            where = t.load(64, t.at(base, table.high), 8)
+            high = t.op(f"call i64 @llvm.umax.i64(i64 {high}, i64 {where})")
+        return high
+
+    def _hit(self, exprs: Exprs, parts: list[ir.Expr], count: str, due: str) -> str:
+        """One write, if it is due."""
+        t, update, bad = self.text, self.update, "false"
+        for part in parts:
+            value = exprs.expr(part, due)
+            bad = t.either(bad, t.both(due, value.bad))
+            due = t.both(due, value.text)
+        index = [exprs.expr(i, due) for i in update.indices]
+        write = Write(update, due, index, exprs.expr(update.value, due))
+        bad = t.either(bad, t.both(due, unsure(self.unit, exprs, write)))
+        for later in self.later:
+            write.due = t.both(write.due, t.invert(t.both(later.due, same_cell(t, write, later))))
+        bad = t.either(bad, settles(self.unit, self.fields, exprs, write))
+        full = t.op(f"icmp uge i64 {count}, {MOST_NOTED}")
+        self._stop_if(t.either(bad, t.both(write.due, full)))
+        before = t.goes_on("hit")
+        do, after = t.name("note"), t.name("noted")
+        t.do(f"br i1 {write.due}, label %{do}, label %{after}")
+        t.label(do)
+        where = _entry(self.unit, t, count)
+        t.store(128, t.sized(write.value.text, write.value.bits, 128), where, 8)
+        for at, value in enumerate(write.index):
+            wide = t.sized(value.text, value.bits, 64)
+            t.store(64, wide, t.at(where, 16 + 8 * at), 8)
+        more = t.op(f"add i64 {count}, 1")
+        t.do(f"br label %{after}")
+        t.label(after)
+        return t.phi("i64", (count, before), (more, do))
+
+
+def _equal_to(part: ir.Expr, variable: ir.Var, open_: set[ir.Var]) -> ir.Expr | None:
+    """What a variable has to equal for a condition to hold, where that has a value already."""
+    if isinstance(part, ir.Op) and part.op == "eq":
+        a, b = part.args
+        for one, other in ((a, b), (b, a)):
+            if one == variable and not vars_of(other) & open_:
+                return other
+    return None
