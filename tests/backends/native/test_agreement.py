@@ -15,10 +15,12 @@ from pvhspec.judge_columns import judge_columns
 from pvhspec.scan.source import ColumnSource
 from pvhspec.traces import open_trace
 from tests.backends.native.agree import differences
-from tests.backends.native.traces import made
+from tests.backends.native.channels import made
+from tests.backends.native.damage import KINDS
+from tests.backends.native.generated import CAPTURES, Generator
 
 CORPUS = Path(__file__).parents[3] / "traces" / "corpus"
-CAPTURES = (
+SOME = (
     "real/linux6.1-dom0-xen4.17.jsonl.gz",
     "real/entry-injected-magic.jsonl",
     "real/xen-4.17-dom0-pvh-18-hypercalls.jsonl",
@@ -34,14 +36,14 @@ def spec() -> Spec:
     return found
 
 
-@pytest.mark.parametrize("kind", ["conforming", "broken", "lossy"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_generated_traces(spec: Spec, kind: str) -> None:
-    first = ("conforming", "broken", "lossy").index(kind)
-    for seed in range(first, 60, 3):
-        assert not differences(spec, made(seed)), seed
+    generator = Generator(spec, length=16)
+    for seed in range(KINDS.index(kind), 72, 3):
+        assert not differences(spec, generator(seed)), seed
 
 
-@pytest.mark.parametrize("name", CAPTURES)
+@pytest.mark.parametrize("name", SOME)
 def test_captures(spec: Spec, name: str) -> None:
     path = str(CORPUS / name)
     assert not differences(spec, open_trace(path), open_trace(path))
@@ -62,7 +64,7 @@ def test_no_call_is_blamed_before_there_was_one(spec: Spec) -> None:
 
 @pytest.mark.slow
 def test_all_captures(spec: Spec) -> None:
-    for path in sorted((*CORPUS.glob("probe/*.gz"), *CORPUS.glob("real/*"))):
+    for path in CAPTURES:
         assert not differences(spec, open_trace(str(path)), open_trace(str(path))), path
 
 

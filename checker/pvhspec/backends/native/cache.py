@@ -21,8 +21,10 @@ from pvhspec.names.gates import Version
 
 __all__ = ["program"]
 
-_MOST = 8
+_MOST = 32
+_MOST_GROWTHS = 3  # of a program; then it is made for everything
 _made: dict[Any, Program] = {}
+_growths: dict[Any, int] = {}
 
 
 def program(
@@ -45,6 +47,9 @@ def program(
         if wanted <= found.wanted:
             return found
         wanted |= found.wanted  # many short traces come to one program soon
+        growths = _growths[place] = _growths.get(place, 0) + 1
+        if growths > _MOST_GROWTHS:
+            wanted = frozenset({*kinds, *(op.id for op in spec.operations)})
     where = (*place, wanted)
     of = key_of(spec)
     file = None if of is None else cache_dir() / f"native-{_key(of, where[1:])}.pickle"

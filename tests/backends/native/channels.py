@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Iterator
 from typing import Any
 
-from pvhspec.diagnostics import Diagnostic
-from pvhspec.traces import Complete, Event, Guest, Header, Hypervisor, Origin, Place
+from pvhspec.traces import Complete, Event, Guest, Header, Hypervisor, Origin
+from tests.backends.native.damage import KINDS, Made, hurt
 
-__all__ = ["Made", "made"]
+__all__ = ["made"]
 
 _ADDRESS = 0x101D000
 _SELF = 0x7FF0
 _EINVAL, _ENOENT, _EEXIST, _ESRCH, _EPERM = -22, -2, -17, -3, -1
 _PER_VCPU = (0, 1, 7, 13)
-
-
-class Made:
-    """A trace in memory."""
-
-    truncated = False
-
-    def __init__(self, header: Header, events: list[Event]) -> None:
-        self.header, self.events, self.path = header, events, "made"
-        self.notices: list[Diagnostic] = []
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self.events)
-
-    def place(self, event: Event) -> Place:
-        """Its number stands for a line."""
-        return Place(event.seq + 2)
-
-    def portion(self) -> float | None:
-        """Not known."""
-        return None
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 class _Xen:
@@ -278,71 +253,4 @@ def made(seed: int, length: int = 40) -> Made:
     )  # fmt: skip
     if rng.random() < 0.5:
         header = header._replace(given={**header.given, "memory_to_spare": {"*": True}})
-    kind = seed % 3
-    events = xen.events
-    if kind == 1:
-        events = _broken(events, rng)
-    elif kind == 2:
-        header, events = _lossy(header, events, rng)
-    return Made(header, events)
-
-
-def _broken(events: list[Event], rng: random.Random) -> list[Event]:
-    found = list(events)
-    for _ in range(rng.randrange(1, 4)):
-        at = rng.randrange(len(found))
-        found[at] = _changed(found[at], rng)
-    return found
-
-
-def _changed(event: Event, rng: random.Random) -> Event:
-    fields = dict(event.fields)
-    name = rng.choice(sorted(fields) or [""])
-    value: Any = fields.get(name)
-    if isinstance(value, bool):
-        fields[name] = not value
-    elif name == "ret":
-        fields[name] = rng.choice((0, -1, -2, -3, -12, -14, -17, -22, -28, -38, -85, 5))
-    elif name == "nr":
-        fields[name] = rng.choice((12, 17, 32, 34, 60))
-    elif name in ("in", "out"):
-        ((at, raw),) = value
-        where = rng.randrange(len(raw))
-        fields[name] = ((at, raw[:where] + bytes([rng.randrange(256)]) + raw[where + 1 :]),)
-    elif name == "args" and value:
-        fields[name] = (rng.choice((0, 3, 4, 7, 10, 11, 99)), *value[1:])
-    elif isinstance(value, int) and name not in ("width", "cpl"):
-        fields[name] = value ^ 1 << rng.randrange(6)
-    elif name in ("pending", "mask"):
-        fields[name] = {0: value.get(0, 0) ^ 1 << rng.randrange(20)}
-    return event._replace(fields=fields)
-
-
-def _lossy(header: Header, events: list[Event], rng: random.Random) -> tuple[Header, list[Event]]:
-    rate = rng.choice((0.05, 0.2, 0.5))
-    found: list[Event] = []
-    for event in events:
-        if rng.random() < 0.02:
-            found.append(Event("lost", len(found), {"count": 3}, None, 0, 0))
-            continue
-        fields = dict(event.fields)
-        if event.kind == "hypercall":
-            for name in ("ret", "out", "in", "args", "arg_readable", "arg_writable"):
-                few = 1.0 if name in ("ret", "out") else 0.15
-                if rng.random() < rate * few:
-                    fields.pop(name, None)
-            if rng.random() < rate * 0.1:
-                fields.pop("cpl", None)
-        elif rng.random() < rate and fields:
-            name = rng.choice(sorted(fields))
-            if name not in ("what", "kind"):
-                fields.pop(name)
-        found.append(event._replace(seq=len(found), fields=fields))
-    if rng.random() < 0.2:
-        cut = rng.randrange(len(found))
-        found = found[cut:]
-        header = header._replace(from_boot=False)
-    if rng.random() < 0.2:
-        given = {k: v for k, v in header.given.items() if rng.random() < 0.8}
-        header = header._replace(given=given)
-    return header, found
+    return hurt(Made(header, xen.events), KINDS[seed % 3], rng)
