@@ -46,7 +46,9 @@ class Search:
             for c in _cells(body, unit)
             if c.state in tables and tables[c.state].slotted
         }
-        firsts = [n for n in domains.values() if not vars_of(n) & {variable}]
+        # A drift that a cell is read with may have variables of its own in it.
+        outside = vars_of(body) - {variable}
+        firsts = [n for n in domains.values() if vars_of(n) <= outside]
         self._names: dict[int, ir.Var] = {}
         if firsts:
             self._term(max(firsts, key=lambda n: sum(1 for _ in children(n))))
