@@ -28,6 +28,8 @@ __all__ = [
     "GUEST_PORT",
     "INTERFACE",
     "MADE",
+    "MOST_PAGES",
+    "PAGES",
     "PORTS",
     "REMARK",
     "TURNS_IN_DOM0",
@@ -61,6 +63,9 @@ _WINDOW = 0x40000000  # where dom0 sees the guest's memory: far above its own
 _BATCH = 128  # frames mapped by one call
 _PAGE = 0x1000
 
+#: How many pages the new domain has, and may have.
+PAGES = _MEMORY >> 12
+MOST_PAGES = PAGES + 1024
 #: The page in which both domains find whose turn it is, as each of them sees it.
 TURNS_IN_DOMU = _START_INFO - _PAGE
 TURNS_IN_DOM0 = _WINDOW + TURNS_IN_DOMU
@@ -104,7 +109,7 @@ def start_domain(guest: Guest, *, width: int = 64, wait: float | None) -> list[S
     steps: list[Step] = [_create(guest, version) for version in _CREATE_TAILS]
     steps += [
         _domctl(_MAX_VCPUS, struct.pack("<I", guest.vcpus)),
-        _domctl(_MAX_MEM, struct.pack("<Q", (_MEMORY >> 10) + 4096)),
+        _domctl(_MAX_MEM, struct.pack("<Q", MOST_PAGES << 2)),
         _domctl(_SHADOW, struct.pack("<III", 31, 0, _SHADOW_MIB)),
         _populate(width),
     ]

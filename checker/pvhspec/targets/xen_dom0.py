@@ -284,6 +284,9 @@ def _probe_alone(decoder: Decoder) -> dict[str, Any]:
         "hvm_param": {f"{domain},{i}": int(i == 31) for i in range(39) if i != 36},
         "shadow_paging": {str(domain): False},
         "told_by_others": {str(domain): False},
+        "grant_stores_shown": {str(domain): True},
+        "grant_version_limit": {str(domain): 2},
+        "max_grant_frames": {str(domain): 64},
     }
     pages = list(SPARE_FRAMES)
     if decoder.frames is not None:
@@ -319,6 +322,10 @@ def _beside_dom0(vcpus: int, console: str) -> dict[str, Any]:
             "domain_exists": {"1": True},
             "vcpu_exists": {f"1,{vcpu}": True for vcpu in range(vcpus)},
             "max_evtchn_port": {"1": toolstack.PORTS},
+            "reservation": {"1": toolstack.PAGES},
+            "reservation_limit": {"1": toolstack.MOST_PAGES},
+            "counted": {"1": True},
+            "has_map": {"1": False},
             "nr_pirqs": {"1": int(gsis[1]) + _EXTRA_PIRQS} if gsis else {},
         },
     )
