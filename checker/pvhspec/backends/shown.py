@@ -7,10 +7,10 @@ from typing import Any
 
 from pvhspec.traces import Event
 
-__all__ = ["Map", "fifo_words", "image", "shared_info", "store"]
+__all__ = ["STORED", "Map", "fifo_words", "image", "shared_info", "store"]
 
 _LINK = (1 << 17) - 1  # bits of an event word that are its link
-_STORED = {
+STORED = {
     "evtchn_pending": "PENDING_WORD",
     "evtchn_mask": "MASK_WORD",
     "evtchn_pending_sel": "SELECTOR_WORD",
@@ -84,7 +84,7 @@ def store(words: Mapping[str, int], event: Event, fields: dict[str, Any]) -> Non
     width = event.get("width") or 64
     fields["in_64"] = width == 64
     what = event.get("what")
-    fields["what"] = words.get(_STORED.get(what, ""), 0)
+    fields["what"] = words.get(STORED.get(what, ""), 0)
     index, value = event.get("index"), event.get("value")
     fields["word"] = value
     if what == "fifo_word":

@@ -24,9 +24,9 @@ How it is made:
 Only what a trace begins with is compiled, and what comes up often enough later: an operation takes
 some tens of milliseconds, of which nothing is left when it was kept (`cache`).
 
-The interpreter's alone, so far: updates `for all` domains, requirements and fields that are maps (the
-shared words), memory that is pointed to, hypercalls of several structures or with a status field,
-what operations that are not modelled may disturb, obligations while one may be owed, calls at the
-same time, free choices (not of the lowest), and everything after a value that is decided on was not
-seen. A result that was not seen is no such value where only one was allowed.
+The interpreter's alone, so far: updates `for all` domains, FIFO words, memory that is pointed to,
+hypercalls of several structures or with a status field, what operations that are not modelled may
+disturb, obligations while one may be owed, calls at the same time, free choices (not of the
+lowest), and everything after a value that is decided on was not seen. A result that was not seen is
+no such value where only one was allowed.
 """

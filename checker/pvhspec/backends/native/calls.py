@@ -6,9 +6,10 @@ from itertools import groupby
 
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.operation import shows
+from pvhspec.backends.native.columns import LISTS, WORDS
 from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import Unit
-from pvhspec.backends.native.inputs import LISTS, WORDS, HypercallFields
+from pvhspec.backends.native.inputs import HypercallFields
 from pvhspec.backends.native.layout import bits_of
 from pvhspec.backends.native.step import Step, Told
 from pvhspec.backends.protocol import Verdict

@@ -1,4 +1,4 @@
-"""Updates `for all` values as machine code.
+"""Updates `for all` values, and what is required of all values, as machine code.
 
 Everything reads the state before, so what a loop is to write is noted in a list while the event is
 looked at, and written with all the rest where nothing was wrong. A variable that has to equal
@@ -8,10 +8,10 @@ difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pvhspec.backends.interpreter.quantify import conjuncts, size_of, vars_of
+from pvhspec.backends.interpreter.quantify import children, conjuncts, size_of, vars_of
 from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
@@ -21,7 +21,7 @@ from pvhspec.backends.native.writes import Write, same_cell, settles, unsure
 from pvhspec.ir import ir
 from pvhspec.types.types import BitsType
 
-__all__ = ["Noted", "each_noted", "note"]
+__all__ = ["Noted", "each_noted", "none_holds", "note"]
 
 _MOST_BLIND = 4096  # values that are looked at where no cell says which
 
@@ -65,7 +65,17 @@ def note(
     """Note what an update is to write where it is due, from a number of the list on; `later` are
     writes of the same state that come after it, and count. Whether that is unsure, and the number
     after the last."""
-    return _Loop(unit, fields, update, later).make(exprs, due, start)
+    return _Writes(unit, fields, update, later).make(
+        exprs, list(update.binders), list(conjuncts(update.guard)), due, start
+    )
+
+
+def none_holds(
+    unit: Unit, fields: Fields, exprs: Exprs, variables: list[ir.Var], parts: list[ir.Expr],
+    active: str,
+) -> str:  # fmt: skip
+    """Whether it is unsure, where `active`, that all conditions hold together for no values."""
+    return _None(unit, fields).make(exprs, variables, parts, active, "0")[0]
 
 
 def _entry(unit: Unit, t: Text, number: str) -> str:
@@ -74,38 +84,51 @@ def _entry(unit: Unit, t: Text, number: str) -> str:
 
 
 class _Loop:
-    """The text of one update. Every part begins in the block that is being written, and leaves
-    another in which it is known how many entries there are."""
+    """The text of loops over variables. Every part begins in the block that is being written, and
+    leaves another in which it is known how many entries of the list there are."""
 
-    def __init__(self, unit: Unit, fields: Fields, update: ir.Update, later: list[Write]) -> None:
+    def __init__(self, unit: Unit, fields: Fields) -> None:
         self.unit, self.text, self.fields = unit, fields.text, fields
-        self.update, self.later = update, later
         self.unsure = self.text.name("unsure")
         self._unsure_from: list[str] = []
 
-    def make(self, exprs: Exprs, due: str, start: str) -> tuple[str, str]:
-        """All of it."""
-        t, update = self.text, self.update
-        binders = list(update.binders)
-        parts = [p for p in conjuncts(update.guard) if vars_of(p) & set(binders)]
+    def make(
+        self, exprs: Exprs, variables: list[ir.Var], parts: list[ir.Expr], due: str, start: str
+    ) -> tuple[str, str]:
+        """All of it, where `due`: whether it is unsure, and the number of entries after it."""
+        t = self.text
+        kept = self.fields.made()
+        end = self._where(
+            due, start, lambda: self._over(exprs.inside_of(), variables, parts, start)
+        )
+        self.fields.made(kept)
+        if not self._unsure_from:
+            return "false", end
+        done, unsure = t.block, self.unsure
+        joined = t.name("out")
+        t.do(f"br label %{joined}")
+        t.label(unsure)
+        t.do(f"br label %{joined}")
+        t.label(joined)
+        return (
+            t.phi("i1", ("false", done), ("true", unsure)),
+            t.phi("i64", (end, done), (start, unsure)),
+        )
+
+    def _where(self, due: str, count: str, make: Callable[[], str]) -> str:
+        """A part that is passed over where it is not due; the number of entries after it."""
+        t = self.text
+        if due == "true":
+            return make()
         before = t.goes_on("asked")
         begin, out = t.name("all"), t.name("out")
         t.do(f"br i1 {due}, label %{begin}, label %{out}")
         t.label(begin)
-        kept = self.fields.made()
-        end = self._over(exprs.inside_of(), binders, parts, start, "true")
-        self.fields.made(kept)
-        ways = [(start, before), (end, t.block)]
-        bad = "false"
+        made = make()
+        last = t.block
         t.do(f"br label %{out}")
-        if self._unsure_from:
-            t.label(self.unsure)
-            t.do(f"br label %{out}")
-            t.label(out)
-            bad = t.phi("i1", *(("false", block) for _, block in ways), ("true", self.unsure))
-            return bad, t.phi("i64", *ways, (start, self.unsure))
         t.label(out)
-        return bad, t.phi("i64", *ways)
+        return t.phi("i64", (count, before), (made, last))
 
     def _stop_if(self, bad: str) -> None:
         """The whole event is the interpreter's where this holds."""
@@ -116,35 +139,46 @@ class _Loop:
         self.text.do(f"br i1 {bad}, label %{self.unsure}, label %{go}")
         self.text.label(go)
 
+    def _hit(self, exprs: Exprs, count: str) -> str:
+        """All conditions hold for these values."""
+        raise NotImplementedError
+
     # ---- one variable after the other -----------------------------------------------------------
 
-    def _over(
-        self, exprs: Exprs, left: list[ir.Var], parts: list[ir.Expr], count: str, due: str
-    ) -> str:
-        """The text for the variables that are left, where `due`; the number of entries after it."""
+    def _over(self, exprs: Exprs, left: list[ir.Var], parts: list[ir.Expr], count: str) -> str:
+        """The text for the variables that are left; the number of entries after it."""
+        ready = [p for p in parts if not vars_of(p) & set(left)]
+        parts = [p for p in parts if p not in ready]
+        due, bad = "true", "false"
+        for part in ready:
+            value = exprs.expr(part, due)
+            bad = self.text.either(bad, self.text.both(due, value.bad))
+            due = self.text.both(due, value.text)
+        self._stop_if(bad)
+        kept = self.fields.made()
+        inner = exprs.inside_of() if due != "true" else exprs
+        end = self._where(due, count, lambda: self._next(inner, left, parts, count))
+        self.fields.made(kept)
+        return end
+
+    def _next(self, exprs: Exprs, left: list[ir.Var], parts: list[ir.Expr], count: str) -> str:
         if not left:
-            return self._hit(exprs, parts, count, due)
+            return self._hit(exprs, count)
         for variable in left:
             for part in parts:
                 value = _equal_to(part, variable, set(left))
-                if value is None:
+                if value is None or value.type != variable.type:
                     continue
                 one = exprs.expr(value)
                 self._stop_if(one.bad)
                 more = exprs.inside_of(**{variable.name: one})
                 rest = [v for v in left if v != variable]
-                others = [p for p in parts if p is not part]
-                if value.type != variable.type:
-                    size = size_of(variable.type)
-                    fits = self.text.op(f"icmp ult i{one.bits} {one.text}, {size}")
-                    due = self.text.both(due, fits)
-                return self._over(more, rest, others, count, due)
-        return self._range(exprs, left[0], left[1:], parts, count, due)
+                return self._over(more, rest, [p for p in parts if p is not part], count)
+        return self._range(exprs, left[0], left[1:], parts, count)
 
     def _range(
-        self, exprs: Exprs, variable: ir.Var, rest: list[ir.Var], parts: list[ir.Expr], count: str,
-        due: str,
-    ) -> str:  # fmt: skip
+        self, exprs: Exprs, variable: ir.Var, rest: list[ir.Var], parts: list[ir.Expr], count: str
+    ) -> str:
         """A loop over the values that a variable may have."""
         t, kind = self.text, variable.type
         size = size_of(kind)
@@ -181,7 +215,7 @@ class _Loop:
         text = t.sized(number, 64, kind.width)
         inner = exprs.inside_of(**{variable.name: Val(text, kind.width)})
         inner.inside[text] = min(window, size)
-        found = self._over(inner, rest, parts, had, due)
+        found = self._over(inner, rest, parts, had)
         self.fields.made(kept)
         if touched is not None:
             more = t.op(f"icmp ugt i64 {stop}, {t.op(f'add i64 {number}, 1')}")
@@ -214,6 +248,11 @@ class _Loop:
         if cut is None or not all(last for _, last in places):
             return None
         high = str(cut)
+        for name in _maps(tests, variable):
+            listed = self.fields.listed(name)
+            if listed is None:
+                return None
+            high = t.op(f"call i64 @llvm.umax.i64(i64 {high}, i64 {listed})")
         for cell, _ in places:
             table = self.unit.layout.tables[cell.state]
             base = exprs.base(table, [exprs.expr(i) for i in cell.indices[: table.slotted]])
@@ -221,34 +260,52 @@ class _Loop:
             high = t.op(f"call i64 @llvm.umax.i64(i64 {high}, i64 {where})")
         return high
 
-    def _hit(self, exprs: Exprs, parts: list[ir.Expr], count: str, due: str) -> str:
-        """One write, if it is due."""
-        t, update, bad = self.text, self.update, "false"
-        for part in parts:
-            value = exprs.expr(part, due)
-            bad = t.either(bad, t.both(due, value.bad))
-            due = t.both(due, value.text)
-        index = [exprs.expr(i, due) for i in update.indices]
-        write = Write(update, due, index, exprs.expr(update.value, due))
-        bad = t.either(bad, t.both(due, unsure(self.unit, exprs, write)))
+
+class _Writes(_Loop):
+    """Notes what an update writes."""
+
+    def __init__(self, unit: Unit, fields: Fields, update: ir.Update, later: list[Write]) -> None:
+        super().__init__(unit, fields)
+        self.update, self.later = update, later
+
+    def _hit(self, exprs: Exprs, count: str) -> str:
+        t, update = self.text, self.update
+        index = [exprs.expr(i) for i in update.indices]
+        write = Write(update, "true", index, exprs.expr(update.value))
+        bad = unsure(self.unit, exprs, write)
         for later in self.later:
-            write.due = t.both(write.due, t.invert(t.both(later.due, same_cell(t, write, later))))
+            same = t.both(later.due, same_cell(t, write, later))
+            write.due = t.both(write.due, t.invert(same))
         bad = t.either(bad, settles(self.unit, self.fields, exprs, write))
-        full = t.op(f"icmp uge i64 {count}, {MOST_NOTED}")
-        self._stop_if(t.either(bad, t.both(write.due, full)))
-        before = t.goes_on("hit")
-        do, after = t.name("note"), t.name("noted")
-        t.do(f"br i1 {write.due}, label %{do}, label %{after}")
-        t.label(do)
-        where = _entry(self.unit, t, count)
-        t.store(128, t.sized(write.value.text, write.value.bits, 128), where, 8)
-        for at, value in enumerate(write.index):
-            wide = t.sized(value.text, value.bits, 64)
-            t.store(64, wide, t.at(where, 16 + 8 * at), 8)
-        more = t.op(f"add i64 {count}, 1")
-        t.do(f"br label %{after}")
-        t.label(after)
-        return t.phi("i64", (count, before), (more, do))
+        self._stop_if(t.either(bad, t.op(f"icmp uge i64 {count}, {MOST_NOTED}")))
+
+        def noted() -> str:
+            where = _entry(self.unit, t, count)
+            t.store(128, t.sized(write.value.text, write.value.bits, 128), where, 8)
+            for at, value in enumerate(write.index):
+                wide = t.sized(value.text, value.bits, 64)
+                t.store(64, wide, t.at(where, 16 + 8 * at), 8)
+            return t.op(f"add i64 {count}, 1")
+
+        return self._where(write.due, count, noted)
+
+
+class _None(_Loop):
+    """Nothing may come up."""
+
+    def _hit(self, exprs: Exprs, count: str) -> str:
+        self._stop_if("true")
+        return count
+
+
+def _maps(tests: list[ir.Expr], variable: ir.Var) -> list[str]:
+    """The fields of the event that are maps, and have the variable as an index."""
+    found: list[str] = []
+    for node in tests:
+        if isinstance(node, ir.MapInput) and variable in node.indices:
+            found.append(node.name)
+        found += _maps(list(children(node)), variable)
+    return found
 
 
 def _equal_to(part: ir.Expr, variable: ir.Var, open_: set[ir.Var]) -> ir.Expr | None:

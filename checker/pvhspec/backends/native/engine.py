@@ -15,7 +15,7 @@ from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.orders import Orders
 from pvhspec.backends.native.code import compiled as machine_code
 from pvhspec.backends.native.code import loaded
-from pvhspec.backends.native.inputs import COUNT, LISTS, PLAIN, WORDS
+from pvhspec.backends.native.columns import MOST_ROWS, Columns
 from pvhspec.backends.native.layout import Layout
 from pvhspec.backends.native.module import CONSTANTS, MOST_OUTCOMES, Module
 from pvhspec.backends.native.store import Block, NativeStore
@@ -24,9 +24,6 @@ from pvhspec.ir.ir import Spec
 from pvhspec.names.gates import Version
 
 __all__ = ["MOST_ROWS", "Columns", "Engine", "Program"]
-
-MOST_ROWS = 1 << 16
-_PYTHON = 127  # a kind that native code leaves alone
 
 
 class Program:
@@ -55,75 +52,6 @@ class Program:
         self.watched = module.watched
         self.hints = module.hints
         self.code = machine_code(module.text)
-
-
-class Columns:
-    """The columns of a batch, as pointers. What is not there is unknown."""
-
-    _nothing = np.zeros(8 * MOST_ROWS + 64, np.uint8)
-    _all = np.full(MOST_ROWS // 8 + 8, 255, np.uint8)
-
-    def __init__(self, batch: Any, by_python: Any = None) -> None:
-        self.rows = batch.num_rows
-        assert self.rows <= MOST_ROWS
-        self.words = np.zeros(COUNT, np.uint64)
-        self._kept: list[Any] = [batch]
-        nothing = self._nothing.ctypes.data
-        self.words[:] = nothing
-        names = set(batch.schema.names)
-        for name, bits in PLAIN.items():
-            if name in names:
-                self._plain(WORDS[name], batch.column(name), bits)
-        for name in LISTS:
-            if name in names:
-                self._list(WORDS[name], batch.column(name))
-        if by_python is not None:
-            kinds = batch.column("kind").indices.to_numpy().copy()
-            kinds[by_python] = _PYTHON
-            self._kept.append(kinds)
-            self.words[WORDS["kind"]] = kinds.ctypes.data
-
-    def _plain(self, word: int, column: Any, bits: int) -> None:
-        if hasattr(column, "indices"):
-            column = column.indices
-        known, data = column.buffers()
-        self._kept.append(column)
-        self.words[word + 1] = self._bitmap(known, column.offset)
-        if data is None:
-            return
-        if bits == 1:
-            self.words[word] = self._bitmap(data, column.offset)
-        else:
-            self.words[word] = data.address + column.offset * (bits // 8)
-
-    def _bitmap(self, buffer: Any, offset: int) -> int:
-        if buffer is None:
-            return int(self._all.ctypes.data)
-        if offset % 8 == 0:
-            return int(buffer.address + offset // 8)
-        bits = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
-        moved = np.packbits(bits[offset : offset + self.rows], bitorder="little")
-        moved = np.concatenate([moved, np.zeros(8, np.uint8)])
-        self._kept.append(moved)
-        return int(moved.ctypes.data)
-
-    def _list(self, word: int, column: Any) -> None:
-        known, offsets = column.buffers()[:2]
-        held = column.values
-        address, raw = held.field("address"), held.field("bytes")
-        self._kept += [column, held, address, raw]
-        if offsets is None:
-            return
-        self.words[word] = offsets.address + 4 * column.offset
-        self.words[word + 1] = self._bitmap(known, column.offset)
-        numbers = address.buffers()[1]
-        _, starts, data = raw.buffers()
-        if numbers is not None:
-            self.words[word + 2] = numbers.address + 8 * address.offset
-        if starts is not None:
-            self.words[word + 3] = starts.address + 4 * raw.offset
-        if data is not None:
-            self.words[word + 4] = data.address
 
 
 class Engine:

@@ -1,136 +1,14 @@
-"""Fields of events, read from the columns: the machine code's twin of `backends.binding`.
-
-Native code gets a table of pointers (`WORDS`), two for each column it reads: the values, and a bit
-for each row that is known. Of `in` and `out` it gets the parts of a list of structures.
-"""
+"""Fields of events, read from the columns: the machine code's twin of `backends.binding`."""
 
 from __future__ import annotations
 
+from pvhspec.backends.native.columns import PLAIN, WORDS
 from pvhspec.backends.native.emit import BAD, Text, Val
 from pvhspec.backends.native.layout import bits_of
 from pvhspec.ir import ir
 from pvhspec.types.types import BitsType, Type
 
-__all__ = ["HELPERS", "LISTS", "PLAIN", "WORDS", "Fields", "HypercallFields", "plain_names"]
-
-# Columns of numbers, and their bits; 1 is a bitmap.
-PLAIN = {
-    "kind": 8, "seq": 64, "dom": 32, "vcpu": 32, "width": 8, "cpl": 8, "nr": 64, "args": 8,
-    "arg0": 64, "arg1": 64, "arg2": 64, "arg3": 64, "arg4": 64, "arg5": 64, "ret": 64,
-    "arg_readable": 1, "arg_writable": 1, "begin": 64, "end": 64, "vector": 32, "leaf": 32,
-    "subleaf": 32, "eax": 32, "ebx": 32, "ecx": 32, "edx": 32, "index": 32, "value": 64,
-    "fault": 1, "store_what": 8,
-}  # fmt: skip
-LISTS = ("in", "out")  # offsets, known, addresses, offsets of bytes, bytes
-
-WORDS: dict[str, int] = {}
-for _name in PLAIN:
-    WORDS[_name] = 2 * len(WORDS)
-_AFTER = 2 * len(WORDS)
-for _i, _name in enumerate(LISTS):
-    WORDS[_name] = _AFTER + 5 * _i
-COUNT = _AFTER + 5 * len(LISTS)
-
-
-def plain_names() -> list[str]:
-    """Columns that native code reads."""
-    return [*PLAIN, *LISTS]
-
-
-def _list(known: str, unknown: str) -> str:
-    """The text by which a helper comes to the part of a list that is a row's: `%first` to `%stop`
-    where it was seen, which it goes on with at `known`."""
-    words = ("lists", "known", "addresses", "offsets", "bytes")
-    loads = "\n".join(
-        f"  %w{n} = getelementptr ptr, ptr %mine, i64 {n}\n  %{word} = load ptr, ptr %w{n}"
-        for n, word in enumerate(words)
-    )
-    return f"""entry:
-  %mine = getelementptr ptr, ptr %cols, i64 %word
-{loads}
-  %byte = lshr i64 %row, 3
-  %kp = getelementptr i8, ptr %known, i64 %byte
-  %k = load i8, ptr %kp
-  %bit = trunc i64 %row to i8
-  %low = and i8 %bit, 7
-  %kb = lshr i8 %k, %low
-  %k1 = trunc i8 %kb to i1
-  br i1 %k1, label %go, label %{unknown}
-go:
-  %fp = getelementptr i32, ptr %lists, i64 %row
-  %first = load i32, ptr %fp
-  %ep = getelementptr i32, ptr %fp, i64 1
-  %stop = load i32, ptr %ep
-  br label %{known}
-"""
-
-
-def _range(number: str) -> str:
-    """The text for one range of it: where it starts, and how long it is."""
-    return f"""  %wide = sext i32 {number} to i64
-  %ap = getelementptr i64, ptr %addresses, i64 %wide
-  %start = load i64, ptr %ap
-  %op = getelementptr i32, ptr %offsets, i64 %wide
-  %o = load i32, ptr %op
-  %qp = getelementptr i32, ptr %op, i64 1
-  %q = load i32, ptr %qp
-  %len32 = sub i32 %q, %o
-  %len = zext i32 %len32 to i64
-"""
-
-
-# The one range of a row that holds some bytes (null where none does), and whether a call may have
-# changed bytes outside its structure.
-HELPERS = f"""
-define internal ptr @bytes_at(ptr noalias %cols, i64 %word, i64 %row, i64 %at, i64 %size) {{
-{_list("head", "none")}
-head:
-  %i = phi i32 [ %first, %go ], [ %next, %on ]
-  %more = icmp slt i32 %i, %stop
-  br i1 %more, label %look, label %none
-look:
-{_range("%i")}
-  %in = sub i64 %at, %start
-  %after = icmp ule i64 %start, %at
-  %need = add i64 %in, %size
-  %fits = icmp ule i64 %need, %len
-  %sane = icmp ule i64 %in, %len
-  %ok0 = and i1 %after, %fits
-  %ok = and i1 %ok0, %sane
-  br i1 %ok, label %found, label %on
-on:
-  %next = add i32 %i, 1
-  br label %head
-found:
-  %ow = sext i32 %o to i64
-  %b0 = getelementptr i8, ptr %bytes, i64 %ow
-  %b = getelementptr i8, ptr %b0, i64 %in
-  ret ptr %b
-none:
-  ret ptr null
-}}
-
-define internal i1 @alone(ptr noalias %cols, i64 %word, i64 %row, i64 %at, i64 %size) {{
-{_list("count", "yes")}
-count:
-  %n = sub i32 %stop, %first
-  %nothing = icmp eq i32 %n, 0
-  br i1 %nothing, label %yes, label %some
-some:
-  %one = icmp eq i32 %n, 1
-  br i1 %one, label %look, label %no
-look:
-{_range("%first")}
-  %same = icmp eq i64 %start, %at
-  %all = icmp eq i64 %len, %size
-  %ok = and i1 %same, %all
-  ret i1 %ok
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}}
-"""
+__all__ = ["Fields", "HypercallFields"]
 
 
 class Fields:
@@ -219,8 +97,12 @@ class Fields:
         return column if bits == column.bits == 1 else BAD
 
     def map(self, name: str, index: list[Val], type_: Type) -> Val:
-        """A field that is a map: only Python has those."""
+        """A field that is a map."""
         return BAD
+
+    def listed(self, name: str) -> str | None:
+        """From where on a map is alike by its last index; None if it is not."""
+        return None
 
 
 class HypercallFields(Fields):
@@ -352,9 +234,6 @@ class HypercallFields(Fields):
 
     def strays(self) -> str:
         """Whether bytes outside the structure may have changed."""
-        t = self.text
-        at = self.pointed
-        parts = [
-            t.op(f"call i1 @alone({self._about(what, at)})") for what in LISTS
-        ]  # fmt: skip
-        return t.invert(t.both(*parts))
+        t, at = self.text, self.pointed
+        about = f"ptr %cols, i64 {self.row}, i64 {at.text}, i64 {self.size}"
+        return t.op(f"call i1 @strays({about})")

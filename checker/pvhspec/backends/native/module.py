@@ -6,9 +6,10 @@ from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
 from pvhspec.backends.native.calls import call_function
+from pvhspec.backends.native.columns import HELPERS
 from pvhspec.backends.native.emit import Text
 from pvhspec.backends.native.exprs import NOWHERE, Exprs, Unit
-from pvhspec.backends.native.inputs import HELPERS, Fields
+from pvhspec.backends.native.inputs import Fields
 from pvhspec.backends.native.layout import Layout
 from pvhspec.backends.native.step import Told, event_function
 from pvhspec.ir import ir

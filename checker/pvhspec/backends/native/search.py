@@ -283,7 +283,7 @@ def alike(unit: Unit, variable: ir.Var, tests: list[ir.Expr]) -> int | None:
     if not tests:
         return 0
     plan = unit.compiler.planner.plan(variable, tuple(tests))
-    if plan.bounds or plan.values or plan.maps or plan.blind or plan.all:
+    if plan.bounds or plan.values or plan.blind or plan.all:
         return None
     size = size_of(variable.type)
     return max((c for c in plan.cuts if c < size), default=0)

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
-from pvhspec.backends.native.each import Noted, each_noted, note
+from pvhspec.backends.native.each import Noted, each_noted, none_holds, note
 from pvhspec.backends.native.emit import Text
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields, HypercallFields
+from pvhspec.backends.native.search import negated
+from pvhspec.backends.native.shown import SharedInfoFields, StoreFields
 from pvhspec.backends.native.writes import (
     Write,
     debts_read,
@@ -203,13 +205,8 @@ def event_function(
     """The function of an `on` block."""
     t = Text()
     t.label("entry")
-    kind = HypercallFields if block.event == "hypercall" else None
     header = unit.layout.header
-    fields: Fields = (
-        kind(t, constants, header.constants, "%row", None)
-        if kind is not None
-        else Fields(t, constants, header.constants, "%row")
-    )
+    fields = _fields_of(unit.spec, block.event, t, constants, header.constants)
     step = Step(unit, told, clauses, fields)
     applies = step.truth(block.when, "true")
     said: list[tuple[str, str]] = []  # a clause, and whether it can be seen
@@ -222,10 +219,14 @@ def event_function(
             seen = t.invert(value.bad)
             step.wrong(t.both(t.both(applies, seen), t.invert(value.text)))
             said.append((requirement.clause, seen))
+            continue
+        said.append((requirement.clause, "true"))
+        variables, parts = _against(requirement.test)
+        if variables:
+            step.wrong(none_holds(unit, fields, step.exprs, variables, parts, applies))
         else:
             holds = step.truth(requirement.test, applies)
             step.wrong(t.both(applies, t.invert(holds)))
-            said.append((requirement.clause, "true"))
     held = [clause for clause, _ in said]
     said += [(clause, "true") for clause, _ in block.undefined]
     for u in block.updates:
@@ -250,6 +251,34 @@ def event_function(
         step.count(told.number([clause], Verdict.UNSEEN), t.both(apart, t.invert(seen)))
     t.do("ret i32 0")
     return step.function(name)
+
+
+def _fields_of(spec: ir.Spec, kind: str, t: Text, constants: dict[str, int], at: int) -> Fields:
+    """How the fields of a kind of event are read."""
+    match kind:
+        case "hypercall":
+            return HypercallFields(t, constants, at, "%row", None)
+        case "shared_info":
+            return SharedInfoFields(t, constants, at, "%row")
+        case "store":
+            return StoreFields(t, constants, at, "%row", spec.enums.get("SharedWord", {}))
+    return Fields(t, constants, at, "%row")
+
+
+def _against(test: ir.Expr) -> tuple[list[ir.Var], list[ir.Expr]]:
+    """What a requirement says of all values: the variables, and conditions that hold together only
+    where it does not."""
+    variables: list[ir.Var] = []
+    parts: list[ir.Expr] = []
+    while True:
+        if isinstance(test, ir.Quant) and test.kind == "forall":
+            variables += test.vars
+            test = test.body
+        elif isinstance(test, ir.Op) and test.op == "implies":
+            parts += conjuncts(test.args[0])
+            test = test.args[1]
+        else:
+            return variables, [*parts, negated(test)]
 
 
 def _differs_from_one(test: ir.Expr) -> bool:
