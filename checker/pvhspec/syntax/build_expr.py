@@ -59,6 +59,8 @@ class ExpressionBuilder(Transformer[Token, Any]):
     def NAME(self, token: Token) -> ast.Name:
         return _name(token)
 
+    HYPERCALL = NAME
+
     def MODULE(self, token: Token) -> ast.Name:
         return _name(token)
 
