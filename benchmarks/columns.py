@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.protocol import write
+from benchmarks.protocol import Shape, blocks, header, write
 
 __all__ = ["main"]
 
@@ -54,7 +54,8 @@ def main() -> int:
             for format in args.formats.split(","):
                 path = folder / f"b{length}.{format}"
                 if not path.exists():
-                    write(str(path), int(float(length)))
+                    shape = Shape(int(float(length)))
+                    write(str(path), header(shape), blocks(shape))
                 cases.append(("columns", path))
                 if format == "jsonl" and float(length) <= 1e6:
                     cases.append(("reader", path))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from benchmarks.protocol import blocks, header, lines
+from benchmarks.protocol import Shape, blocks, header, lines
 
 from pvhspec.traces.writer import dump_header
 
@@ -25,7 +25,7 @@ _EVENTS = 300_000
 
 def main() -> int:
     """The command."""
-    body = b"".join(lines(block) for block in blocks(_EVENTS))
+    body = b"".join(lines(block) for block in blocks(Shape(_EVENTS)))
     found: dict[str, list[float]] = {}
     for _, (name, run) in itertools.product(range(3), list(_ways(body))):
         since = time.process_time()
@@ -87,7 +87,7 @@ def _tables(body: bytes) -> Iterator[tuple[str, Callable[[], object]]]:
     )
     from pvhspec.scan.lines import ColumnLinesReader
 
-    whole = dump_header(header()) + body
+    whole = dump_header(header(Shape(_EVENTS))) + body
 
     def scanned() -> None:
         stream: Any = io.BufferedReader(io.BytesIO(whole))

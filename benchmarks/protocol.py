@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +28,7 @@ from pvhspec.traces.writer import dump_header
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Block", "batch", "blocks", "header", "lines", "write"]
+__all__ = ["Block", "Shape", "batch", "blocks", "header", "lines", "write"]
 
 OPEN, SEND, CLOSE = 7, 4, 3  # EVTCHNOP_bind_ipi, EVTCHNOP_send, EVTCHNOP_close
 ADDRESS = 0x101D000
@@ -36,17 +36,30 @@ _EVENTS = 1 << 16  # in one block
 _DIFFERENT = 8  # blocks, before they come again
 
 
+class Shape(NamedTuple):
+    """How long a trace is, in how many domains, over how many ports of each, and what part of the
+    results is hidden."""
+
+    events: int
+    ports: int = 64
+    hidden: float = 0.0
+    domains: int = 1
+
+
 class Block(NamedTuple):
-    """Calls one after the other: command, port, and whether the result is hidden."""
+    """Calls one after the other: domain, command, port, and whether the result is hidden."""
 
     first: int  #: the number of its first event
+    domain: npt.NDArray[np.uint32]
     command: npt.NDArray[np.uint8]
     port: npt.NDArray[np.uint32]
     hidden: npt.NDArray[np.bool_]
 
 
-def header(hidden: float = 0.0) -> Header:
+def header(shape: Shape) -> Header:
     """What such a trace says of itself."""
+    domains = [str(d) for d in range(shape.domains)]
+    seen = shape.hidden == 0
     return Header(
         origin=Origin("benchmark", "benchmarks.protocol"),
         synthetic=True,
@@ -55,13 +68,13 @@ def header(hidden: float = 0.0) -> Header:
         cpu_vendor="AuthenticAMD",
         clock="ns",
         from_boot=True,
-        complete=Complete(True, True, hidden == 0, hidden == 0, True),
+        complete=Complete(True, True, seen, seen, True),
         given={
-            "domain_exists": {"*": False, "0": True},
+            "domain_exists": {"*": False, **dict.fromkeys(domains, True)},
             "domain_privileged": {"*": False, "0": True},
             "domain_paused": {"*": False},
-            "vcpu_exists": {"*": False, "0,0": True},
-            "max_evtchn_port": {"0": 2147483647},
+            "vcpu_exists": {"*": False, **{f"{d},0": True for d in domains}},
+            "max_evtchn_port": dict.fromkeys(domains, 2147483647),
             "memory_to_spare": {"*": True},
             "xen_attached": {"*": False},
             "virq_handler": {"*": 0},
@@ -69,28 +82,39 @@ def header(hidden: float = 0.0) -> Header:
     )
 
 
-def blocks(events: int, ports: int = 64, hidden: float = 0.0, seed: int = 1) -> Iterator[Block]:
+def blocks(shape: Shape, seed: int = 1) -> Iterator[Block]:
     """The calls of a trace. The last block may be shorter, and then leaves channels open."""
-    different = min(_DIFFERENT, -(-events // _EVENTS))
-    played = [_played(seed + n, ports, hidden) for n in range(different)]
+    different = min(_DIFFERENT, -(-shape.events // _EVENTS))
+    played = [_turns(seed + n, shape) for n in range(different)]
     first = 0
-    for command, port, unseen in itertools.cycle(played):
-        if first >= events:
+    for columns in itertools.cycle(played):
+        if first >= shape.events:
             return
-        left = min(_EVENTS, events - first)
-        yield Block(first, command[:left], port[:left], unseen[:left])
+        left = min(len(columns[0]), shape.events - first)
+        yield Block(first, *(column[:left] for column in columns))
         first += left
 
 
-def _played(seed: int, ports: int, hidden: float) -> tuple[Any, Any, Any]:
+def _turns(seed: int, shape: Shape) -> tuple[Any, Any, Any, Any]:
+    """Every domain plays by itself, and each makes one call in its turn."""
+    count = _EVENTS // shape.domains
+    each = [_played((seed, d), count, shape.ports) for d in range(shape.domains)]
+    command, port = (np.stack(columns, axis=1).ravel() for columns in zip(*each, strict=True))
+    return (
+        np.tile(np.arange(shape.domains, dtype=np.uint32), count), command, port,
+        np.random.default_rng((seed, 1)).random(len(command)) < shape.hidden,
+    )  # fmt: skip
+
+
+def _played(seed: tuple[int, int], count: int, ports: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
-    chances = rng.random(_EVENTS).tolist()
-    which = rng.random(_EVENTS).tolist()
+    chances = rng.random(count).tolist()
+    which = rng.random(count).tolist()
     free, used = list(range(ports, 0, -1)), list[int]()
     command, port = [], []
-    for n in range(_EVENTS):
+    for n in range(count):
         chance = chances[n]
-        left = _EVENTS - n
+        left = count - n
         if len(used) >= left:
             chance = 1.0  # only time enough to close them all
         elif len(used) == left - 1:
@@ -111,25 +135,22 @@ def _played(seed: int, ports: int, hidden: float) -> tuple[Any, Any, Any]:
             free.append(used.pop())
             command.append(CLOSE)
             port.append(free[-1])
-    return (
-        np.array(command, np.uint8),
-        np.array(port, np.uint32),
-        np.random.default_rng((seed, 1)).random(_EVENTS) < hidden,
-    )
+    return np.array(command, np.uint8), np.array(port, np.uint32)
 
 
 def lines(block: Block) -> bytes:
     """A block as JSON Lines, as the project's writer makes them."""
     made = []
-    columns = block.command.tolist(), block.port.tolist(), block.hidden.tolist()
-    for seq, (command, port, hidden) in enumerate(zip(*columns, strict=True), block.first):
+    columns = (c.tolist() for c in (block.domain, block.command, block.port, block.hidden))
+    for seq, (dom, command, port, hidden) in enumerate(zip(*columns, strict=True), block.first):
         raw = port.to_bytes(4, "little").hex()
         before = "00000000eeeeeeee" if command == OPEN else raw
         after = f"00000000{raw}" if command == OPEN else raw
         done = "" if hidden else '"ret": 0, '
         left = "" if hidden else f', "out": [["{ADDRESS:#x}", "{after}"]]'
         made.append(
-            f'{{"kind": "hypercall", "seq": {seq}, "ts": {1000 + 250 * seq}, "dom": 0, "vcpu": 0, '
+            f'{{"kind": "hypercall", "seq": {seq}, "ts": {1000 + 250 * seq}, '
+            f'"dom": {dom}, "vcpu": 0, '
             f'"width": 64, "cpl": 0, "via": "page", "nr": 32, '
             f'"args": ["{command:#x}", "{ADDRESS:#x}"], {done}'
             f'"arg_readable": true, "arg_writable": true, '
@@ -184,7 +205,7 @@ def batch(block: Block) -> pa.RecordBatch:
     assert choice("kind", "hypercall").indices[0].as_py() == KIND_CODES["hypercall"]
     columns = {
         "seq": pa.array(seq), "kind": choice("kind", "hypercall"), "ts": pa.array(1000 + 250 * seq),
-        "dom": same(0, np.uint32), "vcpu": same(0, np.uint32), "width": same(64, np.uint8),
+        "dom": pa.array(block.domain), "vcpu": same(0, np.uint32), "width": same(64, np.uint8),
         "cpl": same(0, np.uint8), "via": choice("via", "page"), "nr": same(32, np.uint64),
         "args": same(2, np.uint8), "arg0": pa.array(block.command.astype(np.uint64)),
         "arg1": same(ADDRESS, np.uint64),
@@ -203,25 +224,26 @@ def main() -> int:
     parser.add_argument("--events", type=float, default=1e6)
     parser.add_argument("--ports", type=int, default=64)
     parser.add_argument("--hidden", type=float, default=0.0, help="of the results, from 0 to 1")
+    parser.add_argument("--domains", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    write(args.out, int(args.events), args.ports, args.hidden, args.seed)
+    shape = Shape(int(args.events), args.ports, args.hidden, args.domains)
+    write(args.out, header(shape), blocks(shape, args.seed))
     return 0
 
 
-def write(out: str, events: int, ports: int = 64, hidden: float = 0.0, seed: int = 1) -> None:
+def write(out: str, header: Header, made: Iterable[Block]) -> None:
     """Write a trace in the format that the name says."""
-    made = blocks(events, ports, hidden, seed)
     if out.endswith((".arrow", ".parquet")):
         from pvhspec.traces.column_writer import ArrowWriter, ParquetWriter
 
         kind = ArrowWriter if out.endswith(".arrow") else ParquetWriter
-        with kind(out, header(hidden)) as writer:
+        with kind(out, header) as writer:
             for block in made:
                 writer.write(batch(block))
         return
     with Path("/dev/stdout" if out == "-" else out).open("wb") as stream:
-        stream.write(dump_header(header(hidden)))
+        stream.write(dump_header(header))
         for block in made:
             stream.write(lines(block))
 

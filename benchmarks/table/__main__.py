@@ -15,9 +15,11 @@ import platform
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.table.rows import Measured, Row, Skipped, Traces, broken, rows
+from benchmarks.table.rows import SECTIONS, Measured, Row, Skipped, rows
+from benchmarks.table.traces import Traces, broken
 
 Found = dict[Row, list[Measured]]
 
@@ -32,23 +34,34 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", metavar="PYTHON", help="a Python with reelay and rtamt")
     parser.add_argument("--spec", type=Path, metavar="DIR", help="another specification")
+    parser.add_argument("--section", choices=SECTIONS, help="one part of it alone")
     parser.add_argument("--only", default="", metavar="WORD", help="rows with this in their name")
+    parser.add_argument("--folder", type=Path, help="where the traces are put, and stay")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="pvhspec-table-") as name:
-        folder = Path(name)
-        listed = [r for r in rows(args.peers, args.spec, folder) if args.only in r.name]
-        there = [row for row in listed if _notices(row, broken(folder))]
-        whole = Traces(folder, int(args.events))
+    with tempfile.TemporaryDirectory(prefix="pvhspec-table-") as temporary:
+        folder = args.folder or Path(temporary)
+        there = [
+            row
+            for row in rows(args.peers, args.spec, folder, int(args.events))
+            if args.only in row.name and args.section in (None, row.section)
+            if _notices(row, folder)
+        ]
         found: Found = {row: [] for row in there}
         for turn in range(args.rounds):
             for row in there:
                 _tell(f"{turn + 1} of {args.rounds}: {row.name}")
-                found[row].append(row.run(whole.cut(row.most).made()))
+                found[row].append(row.run(Traces(folder, row.shape)))
         _tell("")
-    print(_table(found))
+    for section, title in SECTIONS.items():
+        if some := {row: told for row, told in found.items() if row.section == section}:
+            print(f"**{title}**\n")
+            print(
+                "\n".join(_checkers(some) if section == "checkers" else _growth(some)), end="\n\n"
+            )
     cores, load = os.cpu_count(), os.getloadavg()[0]
-    print(f"\n{platform.python_implementation()} {platform.python_version()}, {cores} cores,")
-    print(f"load {load:.1f}; median of {args.rounds} rounds, least and most beside it.")
+    print(f"{platform.python_implementation()} {platform.python_version()}, {cores} cores,")
+    print(f"load {load:.1f}; median of {args.rounds} rounds, least and most beside it; seconds are")
+    print("the processor's.")
     return 0
 
 
@@ -57,10 +70,10 @@ def _tell(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _notices(row: Row, wrong: Traces) -> bool:
+def _notices(row: Row, folder: Path) -> bool:
     """Whether a checker is here, and worth to be measured."""
     try:
-        told = row.run(wrong)
+        told = row.run(broken(folder, row.shape._replace(hidden=0.0)))
     except Skipped as why:
         print(f"left out: {row.name} ({row.given}): {why}", file=sys.stderr)
         return False
@@ -69,23 +82,41 @@ def _notices(row: Row, wrong: Traces) -> bool:
     return told.wrong
 
 
-def _table(found: Found) -> str:
+def _checkers(found: Found) -> Iterator[str]:
     peers = [_rate(told) for row, told in found.items() if "reelay" in row.name]
-    lines = [
-        "| checker | given | time of | events | M events/s | of the fastest peer | peak MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    yield "| checker | given | time of | events | M events/s | of the fastest peer | peak MiB |"
+    yield "|---|---|---|---|---|---|---|"
     for row, told in found.items():
-        rates = sorted(one.events / one.seconds / 1e6 for one in told)
-        rate = statistics.median(rates)
-        times = f"{rate * 1e6 / max(peers):.2g} ×" if peers else ""
-        memory = max(one.memory for one in told) / 1024
-        wrong = " (**tells faults where there are none**)" if any(one.wrong for one in told) else ""
-        lines.append(
-            f"| {row.name}{wrong} | {row.given} | {row.timed} | {told[0].events:,} | "
-            f"{rate:.3g} ({rates[0]:.3g}-{rates[-1]:.3g}) | {times} | {memory:.0f} |"
+        times = f"{_rate(told) / max(peers):.2g} ×" if peers else ""
+        yield (
+            f"| {row.name}{_doubt(told)} | {row.given} | {row.timed} | {told[0].events:,} | "
+            f"{_rates(told)} | {times} | {_memory(told)} |"
         )
-    return "\n".join(lines)
+
+
+def _growth(found: Found) -> Iterator[str]:
+    first = next(iter(found.values()))
+    yield "| | given | events | seconds | M events/s | of the first | peak MiB |"
+    yield "|---|---|---|---|---|---|---|"
+    for row, told in found.items():
+        seconds = statistics.median(one.seconds for one in told)
+        yield (
+            f"| {row.name}{_doubt(told)} | {row.given} | {told[0].events:,} | {seconds:.3g} | "
+            f"{_rates(told)} | {_rate(told) / _rate(first):.2f} × | {_memory(told)} |"
+        )
+
+
+def _doubt(told: list[Measured]) -> str:
+    return " (**tells faults where there are none**)" if any(one.wrong for one in told) else ""
+
+
+def _memory(told: list[Measured]) -> str:
+    return f"{max(one.memory for one in told) / 1024:.0f}"
+
+
+def _rates(told: list[Measured]) -> str:
+    rates = [one.events / one.seconds / 1e6 for one in told]
+    return f"{statistics.median(rates):.3g} ({min(rates):.3g}-{max(rates):.3g})"
 
 
 def _rate(told: list[Measured]) -> float:

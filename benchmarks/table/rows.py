@@ -1,4 +1,4 @@
-"""The checkers of the table: how each is run, and what it says."""
+"""The checkers of the table: how each is run, on which trace, and what it says."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from benchmarks.protocol import Block, blocks, header, lines
-from benchmarks.table.byhand import in_memory
+from benchmarks.protocol import Shape
+from benchmarks.table.traces import Traces
 
-from pvhspec.traces.writer import dump_header
-
-__all__ = ["Measured", "Row", "Skipped", "Traces", "broken", "rows"]
+__all__ = ["SECTIONS", "Measured", "Row", "Skipped", "rows"]
 
 HERE = Path(__file__).parent
-_CLOSE, _SEND = 3, 4
-_FIELDS = 8  # words in a row of 64 bytes
 _PEERS = "python3 -m venv DIR && DIR/bin/pip install reelay rtamt, then --peers DIR/bin/python"
+
+SECTIONS = {
+    "checkers": "Checkers side by side",
+    "hidden": "Results that nobody saw: machine code, the whole specification, Arrow",
+    "length": "Growth with the length of a trace",
+    "domains": "Growth with domains",
+    "ports": "Growth with ports",
+    "start": "From start to verdict on a small trace",
+}
 
 
 class Measured(NamedTuple):
@@ -40,80 +44,16 @@ class Skipped(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
-    """One trace, in all the forms that somebody reads."""
-
-    folder: Path
-    events: int
-
-    @property
-    def jsonl(self) -> Path:
-        """As JSON Lines."""
-        return self.folder / f"{self.events}.jsonl"
-
-    def cut(self, events: int) -> Traces:
-        """Its beginning, for those who take long."""
-        return Traces(self.folder, min(events, self.events))
-
-    def made(self) -> Traces:
-        """The same, written."""
-        if not self.jsonl.exists():
-            with self.jsonl.open("wb") as stream:
-                stream.write(dump_header(header()))
-                for block in blocks(self.events):
-                    stream.write(lines(block))
-        return self
-
-    def columnar(self, form: str) -> Path:
-        """As `parquet` or `arrow`, by the project's own converter."""
-        file = self.jsonl.with_suffix(f".{form}")
-        if not file.exists():
-            words = [sys.executable, "-m", "pvhspec", "convert", str(self.jsonl), str(file)]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise Skipped(f"pvhspec convert: {(done.stderr or done.stdout).splitlines()[0]}")
-        return file
-
-    def rows(self) -> Path:
-        """As rows of 64 bytes."""
-        file = self.jsonl.with_suffix(".rows")
-        if not file.exists():
-            with file.open("wb") as stream:
-                row = np.zeros((self.events, _FIELDS), np.uint64)
-                row[:, :2] = in_memory(str(self.jsonl))
-                stream.write(row.tobytes())
-        return file
-
-
-def broken(folder: Path) -> Traces:
-    """A short trace with what no checker may let pass: a closed channel is closed, and sent on."""
-    traces = Traces(folder, 2003)
-    last = Block(
-        2000,
-        np.array([_CLOSE, _CLOSE, _SEND], np.uint8),
-        np.array([1, 1, 1], np.uint32),
-        np.zeros(3, np.bool_),
-    )
-    with traces.jsonl.open("wb") as stream:
-        stream.write(dump_header(header()))
-        for block in (*blocks(2000), last):
-            stream.write(lines(block))
-    return traces
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
-    """A checker, what it is given, what its time covers, how many events it gets at most, and how
-    it is run."""
+    """A checker, what it is given, what its time covers, the shape of its trace, and how it is
+    run."""
 
+    section: str
     name: str
     given: str
     timed: str
-    most: int
+    shape: Shape
     run: Callable[[Traces], Measured]
-
-
-# ---- running -----------------------------------------------------------------------------------
 
 
 # A process of its own measures: what a process has used counts what it was forked from, too.
@@ -142,63 +82,89 @@ def _ran(words: list[str], events: int | None = None) -> Measured:
     return Measured(found["events"], found["seconds"], memory, found["wrong"] > 0)
 
 
-def rows(peers: str | None, spec: Path | None, folder: Path) -> list[Row]:
-    """All of them, the plainest first."""
+def rows(peers: str | None, spec: Path | None, folder: Path, events: int) -> Iterator[Row]:
+    """All of them, the plainest first. What is slow gets the beginning of the trace."""
 
     def by_hand(how: str) -> Callable[[Traces], Measured]:
         program = str(HERE / "byhand.py")
-        return lambda traces: _ran([sys.executable, program, how, str(traces.jsonl)])
+        return lambda traces: _ran([sys.executable, program, how, str(traces.jsonl())])
 
-    def by_hand_in_c(traces: Traces) -> Measured:
-        times = str(max(1, 20_000_000 // traces.events))
-        return _ran([_compiled(folder), str(traces.rows()), str(traces.events), times])
+    def by_hand_in_c(what: str) -> Callable[[Traces], Measured]:
+        def run(traces: Traces) -> Measured:
+            times = str(max(1, 20_000_000 // traces.events))
+            return _ran([_compiled(folder), what, str(traces.rows()), str(traces.events), times])
+
+        return run
 
     def peer(which: str) -> Callable[[Traces], Measured]:
         def run(traces: Traces) -> Measured:
             if peers is None:
                 raise Skipped(_PEERS)
-            return _ran([os.path.abspath(peers), str(HERE / "peers.py"), which, str(traces.jsonl)])
+            words = [os.path.abspath(peers), str(HERE / "peers.py"), which, str(traces.jsonl())]
+            return _ran(words)
 
         return run
 
-    def pvhspec(form: str, *words: str) -> Callable[[Traces], Measured]:
+    def check(form: str, *words: str) -> Callable[[Traces], Measured]:
         def run(traces: Traces) -> Measured:
-            _takes(words)
-            file = traces.jsonl if form == "jsonl" else traces.columnar(form)
+            file = traces.jsonl() if form == "jsonl" else traces.columnar(form)
             more = () if spec is None else ("--spec", str(spec))
             command = [sys.executable, "-m", "pvhspec", "check", *words, *more, str(file)]
             return _ran(command, traces.events)
 
         return run
 
+    def alone(of: Path | None) -> Callable[[Traces], Measured]:
+        more = () if of is None else (str(of),)
+        program = [sys.executable, "-m", "benchmarks.table.ours"]
+        return lambda traces: _ran([*program, str(traces.columnar("arrow")), *more])
+
     native = ("--engine", "native")
-    interpreter = ("--engine", "interpreter", "--jobs", "1")
-    every = 1 << 62
-    return [
-        Row("C, by hand", "rows of 64 bytes in memory", "check", every, by_hand_in_c),
-        Row("Python, by hand", "tuples in memory", "check", every, by_hand("tuples")),
-        Row("Python, by hand", "JSON Lines", "all", every, by_hand("jsonl")),
-        Row("reelay, send alone", "dicts in memory", "check", 200_000, peer("reelay-send")),
-        Row("reelay, all three clauses", "dicts in memory", "check", 200_000, peer("reelay")),
-        Row("RTAMT, one port of 64", "tuples in memory", "check", 50_000, peer("rtamt")),
-        Row("pvhspec, interpreter", "JSON Lines", "all", 20_000, pvhspec("jsonl", *interpreter)),
-        Row("pvhspec, native", "JSON Lines", "all", every, pvhspec("jsonl", *native)),
-        Row("pvhspec, native", "Parquet", "all", every, pvhspec("parquet", *native)),
-        Row("pvhspec, native", "Arrow", "all", every, pvhspec("arrow", *native)),
-    ]
+    slowly = ("--engine", "interpreter", "--jobs", "1")
 
+    def first(most: int) -> Shape:
+        return Shape(min(most, events))
 
-def _takes(words: tuple[str, ...]) -> None:
-    """Whether `check` has these options."""
-    from pvhspec.commands import check
-
-    for word in words:
-        if word.startswith("--") and f'"{word}"' not in _text_of(check.__file__):
-            raise Skipped(f"`pvhspec check` has no {word} here")
-
-
-def _text_of(file: str) -> str:
-    return "".join(path.read_text() for path in sorted(Path(file).parent.glob("*.py")))
+    whole, short = Shape(events), Shape(1000)
+    one, all_of_it = "one property", "the whole specification"
+    memory, lines = "rows in memory", "JSON Lines"
+    ours = "pvhspec, machine code, "
+    yield from (
+        Row("checkers", f"C by hand, {one}", memory, "check", whole, by_hand_in_c("one")),
+        Row("checkers", ours + one, memory, "check", whole, alone(HERE / "one")),
+        Row("checkers", "C by hand, the part of the specification that comes up", memory, "check",
+            whole, by_hand_in_c("whole")),
+        Row("checkers", ours + all_of_it, memory, "check", whole, alone(spec)),
+        Row("checkers", f"Python by hand, {one}", "tuples in memory", "check", whole,
+            by_hand("tuples")),
+        Row("checkers", f"Python by hand, {one}", lines, "all", whole, by_hand("jsonl")),
+        Row("checkers", "reelay, send alone", "dicts in memory", "check", first(200_000),
+            peer("reelay-send")),
+        Row("checkers", f"reelay, {one}", "dicts in memory", "check", first(200_000),
+            peer("reelay")),
+        Row("checkers", "RTAMT, one port of 64", "tuples in memory", "check", first(50_000),
+            peer("rtamt")),
+        Row("checkers", f"pvhspec, interpreter, {all_of_it}", lines, "all", first(10_000),
+            check("jsonl", *slowly)),
+    )  # fmt: skip
+    for form, name in (("jsonl", lines), ("parquet", "Parquet"), ("arrow", "Arrow")):
+        yield Row("checkers", ours + all_of_it, name, "all", whole, check(form, *native))
+    run = check("arrow", *native)
+    for rate in (0.0, 0.1, 0.5, 0.9):
+        yield Row("hidden", f"{rate:.0%} hidden", "Arrow", "all", whole._replace(hidden=rate), run)
+    for count in (events // 10, events, 10 * events):
+        yield Row("length", f"{count:,} events", "Arrow", "all", Shape(count), run)
+    for domains in (1, 4, 16, 64):
+        shape = whole._replace(domains=domains)
+        yield Row("domains", f"{domains} domains", "Arrow", "all", shape, run)
+    for ports in (16, 64, 512, 4000):
+        yield Row("ports", f"{ports} ports", "Arrow", "all", whole._replace(ports=ports), run)
+    yield from (
+        Row("start", "Python by hand", lines, "all", short, by_hand("jsonl")),
+        Row("start", "pvhspec, interpreter", lines, "all", short, check("jsonl", *slowly)),
+        Row("start", "pvhspec, machine code", lines, "all", short, check("jsonl", *native)),
+        Row("start", "pvhspec, machine code", "Arrow", "all", short, run),
+    )
 
 
 def _compiled(folder: Path) -> str:
@@ -206,6 +172,6 @@ def _compiled(folder: Path) -> str:
     if not program.exists():
         if shutil.which("gcc") is None:
             raise Skipped("apt install gcc")
-        words = ["gcc", "-O2", "-o", str(program), str(HERE / "byhand.c")]
+        words = ["gcc", "-O2", "-march=native", "-o", str(program), str(HERE / "byhand.c")]
         subprocess.run(words, check=True)
     return str(program)

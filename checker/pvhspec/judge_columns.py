@@ -209,6 +209,7 @@ class _Judge:
             self._told(j, None)
         self._count()
         report = self._report
+        report.engine = "native"
         debts: Iterable[tuple[str, int]] = self.engine.open_debts()
         report.open_debts = [d for d in debts if self._chosen.takes(d[0])]
         report.truncated = self._source.truncated

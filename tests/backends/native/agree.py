@@ -21,7 +21,10 @@ def reports(spec: Spec, trace: Any, again: Any = None, **options: Any) -> tuple[
 def differences(spec: Spec, trace: Any, again: Any = None, **options: Any) -> list[str]:
     """What is not the same."""
     one, other = (asdict(r) for r in reports(spec, trace, again, **options))
-    found = [f"{k}: {one[k]!r}\n  not {other[k]!r}" for k in one if one[k] != other[k]]
+    same = one.keys() - {"engine"}
+    found = [
+        f"{k}: {one[k]!r}\n  not {other[k]!r}" for k in one if k in same and one[k] != other[k]
+    ]
     for name in ("conforms", "unseen", "violates"):
         if list(one[name]) != list(other[name]):
             found.append(f"{name}: not in the same order")
