@@ -54,6 +54,7 @@ class Unit:
         self._quants: dict[int, bool] = {}
         self.searches: dict[int, tuple[str | None, int | None]] = {}
         self.named = 0
+        self.writers: dict[str, str] = {}  # by state: the function that writes a cell of it
         self.hints: list[
             dict[str, bool]
         ] = []  # by hint: states read; True: only at the place itself

@@ -12,6 +12,7 @@ from pvhspec.backends.native.exprs import NOWHERE, Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
 from pvhspec.backends.native.layout import Layout
 from pvhspec.backends.native.step import Told, event_function
+from pvhspec.backends.native.writes import writers
 from pvhspec.ir import ir
 from pvhspec.names.gates import Version
 
@@ -48,17 +49,11 @@ class Module:
         self._names: dict[str, str] = {}
         self.watched: dict[str, int] = {}
         dispatch = Dispatch(spec, version, mode)
-        run = ""
-        # All searches first: what is written makes them forget.
-        for _ in range(2):
-            self._functions.clear()
-            self._names.clear()
-            self.operations.clear()
-            run = self._run(dispatch)
+        run = self._run(dispatch)
         hints = max(len(unit.hints), 1)
         parts = [
             "declare i64 @llvm.umin.i64(i64, i64)", "declare i64 @llvm.umax.i64(i64, i64)",
-            HELPERS, *unit.functions, *self._functions, run,
+            HELPERS, *unit.functions, *self._functions, run, *writers(unit),
             '!0 = !{!"branch_weights", i32 1, i32 100000}',
         ]  # fmt: skip
         self.hints = hints

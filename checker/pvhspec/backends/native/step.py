@@ -19,7 +19,6 @@ from pvhspec.backends.native.search import negated
 from pvhspec.backends.native.shown import SharedInfoFields, StoreFields
 from pvhspec.backends.native.writes import (
     Write,
-    debts_read,
     same_cell,
     settles,
     unsure,
@@ -124,22 +123,18 @@ class Step:
     def write(self) -> None:
         """Write all of it."""
         t = self.text
-        dirty = debts_read(self.unit)
-        kept = self.fields.made()
         for write in self._writes:
             if write.due == "false":
                 continue
             do, after = t.name("write"), t.name("after")
             t.do(f"br i1 {write.due}, label %{do}, label %{after}")
             t.label(do)
-            write_one(self.unit, self.fields, self.clauses, write, dirty, after)
+            write_one(self.unit, t, self.clauses, write)
+            t.do(f"br label %{after}")
             t.label(after)
         for noted in self._noted:
             for write in each_noted(self.unit, t, noted):
-                after = t.name("after")
-                write_one(self.unit, self.fields, self.clauses, write, dirty, after)
-                t.label(after)
-        self.fields.made(kept)
+                write_one(self.unit, t, self.clauses, write)
 
     # ---- what is said ---------------------------------------------------------------------------
 

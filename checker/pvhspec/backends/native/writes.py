@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pvhspec.backends.native.emit import Text, Val
+from pvhspec.backends.native.emit import BAD, Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
-from pvhspec.backends.native.layout import FLAGS, TOUCHED, bits_of
+from pvhspec.backends.native.layout import FLAGS, TOUCHED, Table, bits_of
 from pvhspec.ir import ir
+from pvhspec.types.types import Type
 
-__all__ = ["Write", "debts_read", "same_cell", "settles", "unsure", "write_one"]
+__all__ = ["Write", "same_cell", "settles", "unsure", "write_one", "writers"]
 
 
 @dataclass(slots=True)
@@ -64,65 +66,96 @@ def settles(unit: Unit, fields: Fields, exprs: Exprs, write: Write) -> str:
     return found
 
 
-def write_one(
-    unit: Unit, fields: Fields, clauses: dict[str, int], write: Write, dirty: frozenset[str],
-    after: str,
-) -> None:  # fmt: skip
-    """The text of a write, which ends with a jump."""
-    t = fields.text
-    table = unit.layout.tables[write.update.target]
-    decl = unit.spec.states[write.update.target]
-    local = Exprs(unit, t, fields)
-    base, at, last, _ = local.where(table, write.index)
+def write_one(unit: Unit, t: Text, clauses: dict[str, int], write: Write) -> None:
+    """The text of a write."""
+    name = write.update.target
+    unit.writers.setdefault(name, f"write{len(unit.writers)}")
+    event = t.op("shl i64 %seq, 12")
+    event = t.op(f"add i64 {event}, {4096 + clauses[write.update.clause]}")
+    given = "".join(f", i{v.bits} {v.text}" for v in (*write.index, write.value))
+    t.do(f"call void @{unit.writers[name]}(ptr %st, ptr %hints, i64 {event}{given})")
+
+
+def writers(unit: Unit) -> Iterator[str]:
+    """A function for each state that is written, made when all searches are known: what they
+    remember may be wrong after it."""
+    dirty = _debts_read(unit)
+    for name, function in unit.writers.items():
+        yield _writer(unit, unit.spec.states[name], function, name in dirty)
+
+
+class _Nothing:
+    """An initial value hangs on no event."""
+
+    def get(self, name: str, type_: Type) -> Val:
+        return BAD
+
+    def map(self, name: str, index: list[Val], type_: Type) -> Val:
+        return BAD
+
+
+def _writer(unit: Unit, decl: ir.State, function: str, dirty: bool) -> str:
+    t, table, header = Text(), unit.layout.tables[decl.name], unit.layout.header
+    index = [Val(f"%i{n}", bits_of(v.type) or 64) for n, v in enumerate(decl.indices)]
+    t.label("entry")
+    local = Exprs(unit, t, _Nothing())
+    base, at, last, _ = local.where(table, index)
     bits = 8 * table.size
     where = local.address(base, table.cells, at, table.size)
     raw = t.load(bits, where, table.size)
-    wide = t.sized(write.value.text, write.value.bits, bits)
-    moved = t.op(f"shl i{bits} {wide}, {FLAGS}")
+    moved = t.op(f"shl i{bits} {t.sized('%value', table.width, bits)}, {FLAGS}")
     fresh = "false"
     if decl.init is not None and not decl.given:
-        names = {v.name: i for v, i in zip(decl.indices, write.index, strict=True)}
-        init = Exprs(unit, t, fields, names).expr(decl.init)
-        same = t.op(f"icmp eq i{init.bits} {init.text}, {write.value.text}")
+        names = {v.name: i for v, i in zip(decl.indices, index, strict=True)}
+        init = Exprs(unit, t, _Nothing(), names).expr(decl.init)
+        same = t.op(f"icmp eq i{init.bits} {init.text}, %value")
         vague = t.load(8, t.at("%st", unit.layout.vague + table.number))
         simple = t.op(f"icmp eq i8 {vague}, 0")
         fresh = t.both(t.both(same, t.invert(init.bad)), simple)
-    touched = t.op(f"or i{bits} {moved}, {TOUCHED}")
-    new = t.choose(fresh, bits, moved, touched)
+    new = t.choose(fresh, bits, moved, t.op(f"or i{bits} {moved}, {TOUCHED}"))
     kept = t.op(f"and i{bits} {raw}, {-1 - TOUCHED}")
     changed = t.op(f"icmp ne i{bits} {kept}, {moved}")
     was = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, {TOUCHED}')}, 0")
-    do, more = t.name("do"), t.name("more")
-    t.do(f"br i1 {t.either(changed, was)}, label %{do}, label %{after}")
-    t.label(do)
+    t.do(f"br i1 {t.either(changed, was)}, label %do, label %after")
+    t.label("do")
     t.store(bits, new, where, table.size)
-    event = t.op("shl i64 %seq, 12")
-    event = t.op(f"add i64 {event}, {4096 + clauses[write.update.clause]}")
-    t.store(64, event, local.address(base, table.writers, at, 8), 8)
-    t.do(f"br i1 {changed}, label %{more}, label %{after}")
-    t.label(more)
-    counter = t.at("%st", unit.layout.header.changes + 8 * table.number)
+    t.store(64, "%event", local.address(base, table.writers, at, 8), 8)
+    t.do(f"br i1 {changed}, label %more, label %after")
+    t.label("more")
+    counter = t.at("%st", header.changes + 8 * table.number)
     t.store(64, t.op(f"add i64 {t.load(64, counter, 8)}, 1"), counter, 8)
     high = t.at(base, table.high)
     above = t.op(f"add i64 {last}, 1")
     top = t.op(f"call i64 @llvm.umax.i64(i64 {t.load(64, high, 8)}, i64 {above})")
     t.store(64, top, high, 8)
     if table.slotted:
-        slot = local.slot(write.index[0])
-        for number, reads in enumerate(unit.hints):
-            if table.name in reads:
-                at = t.op(f"add i64 {t.op(f'mul i64 {slot}, @HINTS@')}, {number}")
-                where = t.at("%hints", t.op(f"mul i64 {at}, 8"))
-                found = "0"
-                if reads[table.name]:
-                    found = t.op(f"call i64 @llvm.umin.i64(i64 {t.load(64, where, 8)}, i64 {last})")
-                t.store(64, found, where, 8)
-    if table.name in dirty:
-        t.store(64, "1", t.at("%st", unit.layout.header.owed), 8)
-    t.do(f"br label %{after}")
+        _forget(unit, t, table, local.slot(index[0]), last)
+    if dirty:
+        t.store(64, "1", t.at("%st", header.owed), 8)
+    t.do("br label %after")
+    t.label("after")
+    t.do("ret void")
+    given = "".join(f", i{v.bits} {v.text}" for v in (*index, Val("%value", table.width)))
+    head = (
+        f"define internal void @{function}(ptr noalias %st, ptr noalias %hints, i64 %event{given})"
+    )
+    return "\n".join([f"{head} {{", *t.lines, "}"])
 
 
-def debts_read(unit: Unit) -> frozenset[str]:
+def _forget(unit: Unit, t: Text, table: Table, slot: str, last: str) -> None:
+    """What was found before a cell has changed may not be the lowest any more."""
+    for number, reads in enumerate(unit.hints):
+        if table.name not in reads:
+            continue
+        at = t.op(f"add i64 {t.op(f'mul i64 {slot}, @HINTS@')}, {number}")
+        where = t.at("%hints", t.op(f"mul i64 {at}, 8"))
+        found = "0"
+        if reads[table.name]:
+            found = t.op(f"call i64 @llvm.umin.i64(i64 {t.load(64, where, 8)}, i64 {last})")
+        t.store(64, found, where, 8)
+
+
+def _debts_read(unit: Unit) -> frozenset[str]:
     """The states on which it hangs what is owed."""
     found: set[str] = set()
 
