@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, assert_never
 
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import Planner
+from pvhspec.backends.interpreter.quantify import Planner, children, has_quantifier
 from pvhspec.backends.interpreter.values import Formula, Sym, conj, disj, equal, invert, is_known
 from pvhspec.ir.ir import (
     Cell,
@@ -28,7 +28,7 @@ from pvhspec.ir.ir import (
     Var,
 )
 from pvhspec.names.gates import Gate, Version
-from pvhspec.types.types import BitsType, Type
+from pvhspec.types.types import BitsType, BoolType, Type
 
 __all__ = ["Compiler", "Fn"]
 
@@ -45,6 +45,9 @@ _COMPUTE: dict[str, Callable[[int, int], int]] = {
     "lshr": lambda a, b: a >> b if b < 64 else 0,
 }
 
+# Operators that are worth more than to remember what came of them.
+_JOINED = frozenset({"and", "or", "implies", "ite"})
+
 
 class Compiler:
     """Makes functions of expressions, for one release and one mode."""
@@ -52,16 +55,53 @@ class Compiler:
     def __init__(self, states: dict[str, State], version: Version, mode: str) -> None:
         self._version = version
         self._mode = mode
-        self._made: dict[int, tuple[Expr, Fn]] = {}
+        self._made: dict[int, tuple[Expr, Fn]] = {}  # by identity, which is found fast
+        self._alike: dict[Expr, Fn] = {}
+        self._outside: dict[int, frozenset[Var]] = {}
         self.planner = Planner(self, states)
 
     def expr(self, node: Expr) -> Fn:
-        """The function of an expression; an expression used twice has one."""
+        """The function of an expression; an expression that is written twice has one."""
         found = self._made.get(id(node))
         if found is None:
-            found = (node, self._make(node))
-            self._made[id(node)] = found
+            made = self._alike.get(node)
+            if made is None:
+                made = self._alike[node] = self._once(node, self._make(node))
+            found = self._made[id(node)] = (node, made)
         return found[1]
+
+    def _outer(self, node: Expr) -> frozenset[Var]:
+        """The variables of an expression that are bound outside it."""
+        found = self._outside.get(id(node))
+        if found is None:
+            inside = (
+                [frozenset({node})] if isinstance(node, Var) else map(self._outer, children(node))
+            )
+            own = node.vars if isinstance(node, Quant) else ()
+            found = self._outside[id(node)] = frozenset[Var]().union(*inside).difference(own)
+        return found
+
+    def _once(self, node: Expr, run: Fn) -> Fn:
+        """A truth that hangs on no variable is found out once in a run, and again only when more
+        was assumed: what is written out in many clauses costs no more than in one."""
+        joined = isinstance(node, Quant) or (isinstance(node, Op) and node.op in _JOINED)
+        if not joined or not isinstance(node.type, BoolType) or self._outer(node):
+            return run
+        key = id(run)
+
+        def known(p: Path) -> Any:
+            found = p.found.get(key)
+            if found is not None and found[1] in (None, p.assumptions):
+                p.doubts += found[2]
+                return found[0]
+            doubts = p.doubts
+            truth = run(p)
+            doubted = p.doubts - doubts
+            settled = doubted == 0 and (truth is True or truth is False)
+            p.found[key] = truth, None if settled else p.assumptions, doubted
+            return truth
+
+        return known
 
     def open(self, gate: Gate) -> bool:
         """Whether a gate is open in this release and mode."""
@@ -186,16 +226,15 @@ class Compiler:
                 inner = parts[0]
                 return lambda p: invert(p.resolve(inner(p)))
             case "and":
-                return lambda p: self._all(p, parts)
+                return self._junction(node.args, False, conj)
             case "or":
-                return lambda p: self._some(p, parts)
+                return self._junction(node.args, True, disj)
             case "implies":
                 return lambda p: self._implies(p, parts[0], parts[1])
             case "ite":
                 return lambda p: parts[1](p) if p.decide(parts[0](p)) else parts[2](p)
             case "eq":
-                a, b = parts
-                return lambda p: equal(p.resolve(a(p)), p.resolve(b(p)))
+                return self._same(parts[0], parts[1])
             case "ult" | "ule":
                 return self._order(parts[0], parts[1], node.op == "ule")
             case "extract":
@@ -212,27 +251,28 @@ class Compiler:
             case op:
                 return self._binary(parts[0], parts[1], node.type, _COMPUTE[op])
 
-    @staticmethod
-    def _all(p: Path, parts: list[Fn]) -> Any:
-        open_: list[Any] = []
-        for f in parts:
-            value = p.resolve(f(p))
-            if value is False:
-                return False
-            if value is not True:
-                open_.append(value)
-        return conj(open_) if open_ else True
+    def _junction(self, args: tuple[Expr, ...], stop: bool, join: Callable[[list[Any]], Any]) -> Fn:
+        """`and` (`stop` False) or `or`. Quantifiers are looked at after all other parts, one of
+        which may be enough."""
+        places = [i for i, a in enumerate(args) if self.constant(a) is not (not stop)]
+        places.sort(key=lambda i: has_quantifier(args[i]))
+        parts = [(i, self.expr(args[i])) for i in places]
 
-    @staticmethod
-    def _some(p: Path, parts: list[Fn]) -> Any:
-        open_: list[Any] = []
-        for f in parts:
-            value = p.resolve(f(p))
-            if value is True:
-                return True
-            if value is not False:
-                open_.append(value)
-        return disj(open_) if open_ else False
+        def run(p: Path) -> Any:
+            open_: list[tuple[int, Any]] = []
+            for i, f in parts:
+                value = f(p)
+                if value is not True and value is not False:
+                    value = p.resolve(value)
+                if value is stop:
+                    return stop
+                if value is not (not stop):
+                    open_.append((i, value))
+            if not open_:
+                return not stop
+            return join([value for _, value in sorted(open_, key=_place)])
+
+        return run
 
     @staticmethod
     def _implies(p: Path, left: Fn, right: Fn) -> Any:
@@ -243,11 +283,23 @@ class Compiler:
         return b if a is True else disj([invert(a), b])
 
     @staticmethod
+    def _same(left: Fn, right: Fn) -> Fn:
+        def compare(p: Path) -> Any:
+            a, b = left(p), right(p)
+            if type(a) is int and type(b) is int:
+                return a == b
+            return equal(p.resolve(a), p.resolve(b))
+
+        return compare
+
+    @staticmethod
     def _order(left: Fn, right: Fn, or_equal: bool) -> Fn:
         def compare(p: Path) -> Any:
-            a, b = p.resolve(left(p)), p.resolve(right(p))
-            if isinstance(a, Sym) or isinstance(b, Sym):
-                return Formula("order", (a, b, or_equal))
+            a, b = left(p), right(p)
+            if type(a) is not int or type(b) is not int:
+                a, b = p.resolve(a), p.resolve(b)
+                if isinstance(a, Sym) or isinstance(b, Sym):
+                    return Formula("order", (a, b, or_equal))
             return a <= b if or_equal else a < b
 
         return compare
@@ -255,10 +307,12 @@ class Compiler:
     @staticmethod
     def _unary(inner: Fn, type_: Type, compute: Callable[[int], int], wider: bool = False) -> Fn:
         def apply(p: Path) -> Any:
-            v = p.resolve(inner(p))
-            if not isinstance(v, Sym):
-                return compute(v)
-            return v if wider else Sym(type_, v.what)  # the same number in more bits
+            v = inner(p)
+            if type(v) is not int:
+                v = p.resolve(v)
+                if isinstance(v, Sym):
+                    return v if wider else Sym(type_, v.what)  # the same number in more bits
+            return compute(v)
 
         return apply
 
@@ -267,12 +321,18 @@ class Compiler:
         mask = _mask(type_)
 
         def apply(p: Path) -> Any:
-            a, b = p.resolve(left(p)), p.resolve(right(p))
-            if isinstance(a, Sym) or isinstance(b, Sym):
-                return Sym(type_, f"{a!r}, {b!r}")
+            a, b = left(p), right(p)
+            if type(a) is not int or type(b) is not int:
+                a, b = p.resolve(a), p.resolve(b)
+                if isinstance(a, Sym) or isinstance(b, Sym):
+                    return Sym(type_, f"{a!r}, {b!r}")
             return compute(a, b) & mask
 
         return apply
+
+
+def _place(part: tuple[int, Any]) -> int:
+    return part[0]
 
 
 def _mask(type_: Type) -> int:

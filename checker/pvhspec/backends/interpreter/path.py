@@ -52,6 +52,9 @@ class Path:
         self._at = 0
         self.arity: list[int] = []
         self.doubts = 0  # how often something unknown was met
+        self.assumptions = 0  # how often something was decided of what is unknown
+        # Truths that were found out: until which assumption they hold (None: for good), and doubts.
+        self.found: dict[int, tuple[Any, int | None, int]] = {}
         self.written = 0  # how many writes were made
 
     # ---- choices -------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ class Path:
         if self._at == len(self._script):
             self._script.append(0)
         self.arity.append(count)
+        self.assumptions += 1
         self._at += 1
         return self._script[self._at - 1]
 
@@ -127,6 +131,7 @@ class Path:
 
     def bind(self, sym: Sym, value: Any) -> None:
         """Assume that an unknown value is this one."""
+        self.assumptions += 1
         self._bound[sym] = value
 
     def _decide_is(self, value: Any, variant: int) -> bool:
@@ -201,10 +206,11 @@ class Path:
                     return Sym(type_, f"{state}[…]")
                 break
         key = (state, index)
-        if key not in self.cells:
-            self.cells[key] = self._first_read(state, index, type_)
+        value = self.cells.get(key)
+        if value is None:
+            value = self.cells[key] = self._first_read(state, index, type_)
             self.reads.append(key)
-        return self.resolve(self.cells[key])
+        return self.resolve(value) if self._bound else value
 
     def _first_read(self, state: str, index: tuple[Any, ...], type_: Type) -> Any:
         stored = self.store.read(state, index)
@@ -255,10 +261,12 @@ class Path:
         known = self.store.drifts_now(drifting)
         if known is not None:
             return known
-        outer, choices, reads = self.vars, len(self.arity), len(self.reads)
+        outer, found = self.vars, self.found
+        choices, reads = len(self.arity), len(self.reads)
         self.vars = {**outer, **dict(zip(drift.names, index, strict=True))}
+        self.found = {}  # what is read only here counts as not read
         drifts = self.decide(drift.test(self))
-        self.vars = outer
+        self.vars, self.found = outer, found
         if len(self.arity) == choices and not self.writes:
             self.store.note_drift(drifting, drifts)
             self._unread(reads)

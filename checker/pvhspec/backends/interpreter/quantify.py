@@ -25,7 +25,16 @@ from pvhspec.types.types import BitsType, Type
 if TYPE_CHECKING:
     from pvhspec.backends.interpreter.evaluate import Compiler
 
-__all__ = ["Plan", "Planner", "Samples", "children", "conjuncts", "size_of", "vars_of"]
+__all__ = [
+    "Plan",
+    "Planner",
+    "Samples",
+    "children",
+    "conjuncts",
+    "has_quantifier",
+    "size_of",
+    "vars_of",
+]
 
 _EXPRESSIONS = get_args(Expr)
 # The fields in which expressions hold others; not those they bind.
@@ -393,6 +402,11 @@ def vars_of(node: Expr) -> set[Var]:
     if isinstance(node, Var):
         return {node}
     return set().union(*(vars_of(c) for c in children(node)))
+
+
+def has_quantifier(node: Expr) -> bool:
+    """Whether there is a quantifier in an expression."""
+    return isinstance(node, Quant) or any(map(has_quantifier, children(node)))
 
 
 def _bound_in(node: Expr) -> set[Var]:
