@@ -348,7 +348,7 @@ static void step_touch(u64 gfn, u64 value)
 
 /* ---- two domains in turn -------------------------------------------------------------------- */
 
-#define TURNS (1u << 20) /* rounds of waiting for the other domain */
+#define TURNS (1u << 17) /* rounds of waiting for the other domain */
 
 static void yield(void)
 {

@@ -133,6 +133,8 @@ _MEMORY = Rows((Field("address", _X64), Field("bytes", Bytes())))
 _VCPU_INFO = Record((Field("upcall_pending", _U8), Field("upcall_mask", _U8), Field("sel", _X64)))
 _OP = Field("op", Choice(("read", "write")))
 _PORT_STATUS = ("free", "reserved", "unbound", "interdomain", "pirq", "virq", "ipi")
+#: What a toolstack does that is an event of its own.
+DOMCTLS = ("pausedomain", "unpausedomain", "getdomaininfo", "resumedomain", "soft_reset")
 _SHARED_WORDS = (
     "evtchn_pending", "evtchn_mask", "evtchn_pending_sel", "evtchn_upcall_pending",
     "fifo_word", "fifo_ready", "fifo_head",
@@ -270,6 +272,14 @@ KINDS: Mapping[str, Kind] = {
             (_VIEW, Field("gpa", _X64, required=True), Field("bytes", Bytes(), required=True)),
         ),
         Kind("touch", (*_all("gfn before stored after", _X64), Field("fault", Flag()))),
+        Kind(
+            "toolstack",
+            (
+                Field("command", Choice(DOMCTLS), required=True),
+                Field("domain", _X16),
+                Field("ret", Int(64, signed=True)),
+            ),
+        ),
         Kind("interruptible", ()),
         Kind(
             "time",
