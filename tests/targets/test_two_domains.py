@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
+
+import pytest
 
 from pvhspec.targets.two_domains import together
 
@@ -32,3 +35,29 @@ def test_what_comes_after_a_turn_belongs_to_the_next() -> None:
 def test_how_dom0_ended_stays() -> None:
     dom0 = [at(0, "a"), {"kind": "note", "text": "why"}, {"kind": "end", "reason": "crash"}]
     assert [e["kind"] for e in together(dom0, [], 0, 1)] == ["a", "note", "end"]
+
+
+def domctl(command: int, ret: int) -> Event:
+    head = struct.pack("<IIH", command, 0x15, 1).ljust(144, b"\0")
+    return {
+        "kind": "hypercall", "step": 0, "seq": 0, "ts": 1, "dom": 0, "vcpu": 0, "origin": "here",
+        "nr": 36, "args": ["0x1010"], "ret": ret, "in": [["0x1000", (bytes(16) + head).hex()]],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command, ret, kind, what",
+    [
+        (27, 0, "toolstack", "resumedomain"),
+        (79, -22, "toolstack", "soft_reset"),
+        (79, -3, "hypercall", None),  # about no domain: the call's own error
+        (1, 0, "hypercall", None),  # not one that is described
+    ],
+)
+def test_a_domctl_is_told_as_what_it_asked(
+    command: int, ret: int, kind: str, what: str | None
+) -> None:
+    (event, _) = together([domctl(command, ret), {"kind": "end"}], [], 0, 1)
+    assert (event["kind"], event.get("command")) == (kind, what)
+    assert event["ret"] == ret
+    assert what is None or event["domain"] == 1
