@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from pvhspec import _data
 from pvhspec.diagnostics import PvhError
 from pvhspec.ir.lower import lower
+from pvhspec.mutation.bench import Bench, changed
 from pvhspec.mutation.corpus import corpus
 from pvhspec.mutation.make import Mutant, mutants, with_mutant, without_examples
 from pvhspec.mutation.reasons import FILE, read_reasons, stale
@@ -102,6 +105,50 @@ def test_a_sample_of_the_specification() -> None:
     assert sum(j.verdict.killer in ("examples", "checker") for j in judged) >= 6
 
 
+def test_a_part_of_the_text_comes_to_the_same_as_all_of_it() -> None:
+    whole = sources(_data.spec_dir())
+    bench = Bench(whole)
+    for mutant in chosen(whole, [], 25, 5):
+        found, what, _ = bench.mutated(mutant)
+        spec, errors = lower(without_examples(with_mutant(whole, mutant)))
+        assert (what is None) == any(e.severity == "error" for e in errors), mutant
+        if what is not None:
+            assert what == changed(bench.spec, spec), mutant
+            assert replace(found, examples=()) == replace(spec, examples=()), mutant
+
+
+def test_what_was_found_is_kept_until_what_noticed_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "bell"
+    shutil.copytree(BELL, folder)
+    asked: list[int] = []
+
+    def run() -> list[str]:
+        whole = load(folder)[0]
+        assert whole is not None
+        asked.clear()
+        work = chosen(whole, ["*.BELL_ring.no_bell"], None, 0)
+        found = judge_all(
+            whole, work, [], budget=2.0, last="examples", jobs=1, done=lambda n, _: asked.append(n)
+        )
+        return [j.verdict.killer for j in found]
+
+    first = run()
+    assert "examples" in first
+    assert len(asked) == len(first)
+    assert run() == first
+    assert asked == []
+    module = folder / "house" / "bells.abi"
+    text = module.read_text()
+    module.write_text(text.replace("example ", "# \nexample ", 1))  # a line further down
+    assert run() == first
+    assert asked == []
+    module.write_text(text[: text.index("counterexample")].rpartition("\nexample ")[0])
+    assert "examples" not in run()
+
+
 # ---- reasons -----------------------------------------------------------------------------------
 
 
@@ -132,6 +179,22 @@ def test_a_reason_of_nothing_is_an_error(tmp_path: Path) -> None:
     (error,) = stale(found, some(), some(), whole=True)
     assert error.code == "PVH524"
     assert stale(found, some(), some(), whole=False) == []
+
+
+def test_every_reason_is_of_a_mistake_that_can_be_made() -> None:
+    made = list(mutants(sources(_data.spec_dir())))
+    found = read_reasons(_data.spec_dir())
+    assert found
+    assert stale(found, made, made, whole=True) == []
+
+
+@pytest.mark.slow
+def test_no_example_notices_what_may_live() -> None:
+    whole = sources(_data.spec_dir())
+    found = read_reasons(_data.spec_dir())
+    work = [m for m in mutants(whole) if any(r.of(m) for r in found)]
+    judged = judge_all(whole, work, [], budget=2.0, last="examples", cache=False)
+    assert stale(found, [j.mutant for j in judged if not j.verdict.killer], work, True) == []
 
 
 def test_a_reason_has_three_parts(tmp_path: Path) -> None:

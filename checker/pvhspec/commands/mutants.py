@@ -34,6 +34,13 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add("--sample", type=int, metavar="N", help="N of them")
     add("--seed", type=int, default=0, metavar="S", help="which (default: 0)")
     add("--least", type=float, default=90.0, metavar="PERCENT", help="to be noticed (default: 90)")
+    add(
+        "--by",
+        choices=("examples", "traces", "proofs"),
+        default="proofs",
+        help="the last to be asked: all are shown to the examples first, those left to the traces, "
+        "then to complete and prove (default: proofs)",
+    )
     add("-v", "--verbose", action="store_true", help="show survivors that have a reason, too")
     add("--format", choices=("text", "json"), default="text")
     add_asking(parser, 4.0)
@@ -64,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         work,
         corpus() if args.spec is None else [],
         budget=args.budget,
+        last=args.by,
         jobs=args.jobs,
         cache=not args.no_cache,
         done=progress("mutants"),

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pvhspec.backends.dispatch import Dispatch
-from pvhspec.backends.examples import run_example
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.solver.combos import expressions
 from pvhspec.backends.solver.rewrite import walk
 from pvhspec.ir.ir import Cell, Example, ExampleStep, Observation, Operation, Spec
 from pvhspec.ir.lower import lower
+from pvhspec.mutation.make import Mutant, with_mutant, without_examples
+from pvhspec.mutation.outline import Outline
 from pvhspec.names.gates import Version
 from pvhspec.names.load import Sources
 
@@ -106,11 +107,10 @@ def _differ(base: dict[str, Any], other: dict[str, Any]) -> frozenset[str]:
 
 @dataclass(slots=True)
 class _Touched:
-    """The operations and kinds of events of an example, and the clauses it says something of."""
+    """The operations and kinds of events of an example."""
 
     operations: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
-    clauses: set[str] = field(default_factory=set)
     raw: bool = False  # calls by number
 
 
@@ -127,25 +127,18 @@ def _number_called(step: ExampleStep) -> tuple[int, list[int | None]]:
 
 
 class Bench:
-    """The specification as it is, with all its examples run once."""
+    """The specification as it is, and what each of its examples calls."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
+        self.outline = Outline(sources)
         self.spec, errors = lower(sources)
         assert not [e for e in errors if e.severity == "error"]
-        self.compiled: dict[Where, Compiled] = {}
-        self.examples: list[tuple[Example, _Touched]] = []
-        for example in self.spec.examples:
-            self.examples.append((example, self._touched(example)))
+        self._compiled: dict[Where, Compiled] = {}
+        self._touched = [self._look(example) for example in self.spec.examples]
 
-    def _touched(self, example: Example) -> _Touched:
-        where = (example.version, example.mode)
-        if where not in self.compiled:
-            self.compiled[where] = Compiled(self.spec, *where)
-        result = run_example(self.spec, example, self.compiled[where])
-        touched = _Touched(clauses={j.clause for j in result.judgements})
-        if example.violates is not None:
-            touched.clauses.add(example.violates)
+    def _look(self, example: Example) -> _Touched:
+        touched = _Touched()
         by_name = {o.name: o.id for o in self.spec.operations}
         for step in example.steps:
             if step.kind in by_name:
@@ -155,37 +148,95 @@ class Bench:
                 touched.kinds.add("hypercall")
                 touched.raw = True
                 found = _number_called(step)
-                op = Dispatch(self.spec, *where).operation(*found)
+                op = Dispatch(self.spec, example.version, example.mode).operation(*found)
                 if op is not None:
                     touched.operations.add(op.id)
             else:
                 touched.kinds.add(step.kind)
         return touched
 
-    def choose(self, place: str, what: Changed) -> list[Example]:
-        """The examples that a mistake may show in, those about its clause first."""
+    def choose(self, mutant: Mutant, what: Changed) -> list[int]:
+        """The examples, by number, that a mistake may show in, those about its clause first."""
         what = what.with_readers(self.spec)
         raw = bool(what.others) and not what.operations
         chosen = [
-            (example, touched)
-            for example, touched in self.examples
+            number
+            for number, touched in enumerate(self._touched)
             if (raw and touched.raw)
             or touched.operations & what.operations
             or touched.kinds & what.kinds
             or what.obligations
         ]
+        declared = ".".join(mutant.place.split(".")[:3])
 
-        def rank(entry: tuple[Example, _Touched]) -> tuple[bool, bool, int]:
-            example, touched = entry
-            own = any(c == place or c.startswith(f"{place}.") for c in touched.clauses)
-            direct = example.violates is not None and example.violates.startswith(place)
-            return not direct, not own, len(example.steps)
+        def rank(number: int) -> tuple[bool, bool, int]:
+            example = self.spec.examples[number]
+            breaks = example.violates or ""
+            direct, near = breaks.startswith(mutant.place), breaks.startswith(declared)
+            return not direct, not near, len(example.steps)
 
-        return [example for example, _ in sorted(chosen, key=rank)]
+        return sorted(chosen, key=rank)
+
+    def mutated(self, mutant: Mutant) -> tuple[Spec, Changed | None, str]:
+        """The specification with the mistake, and what differs; or the checker's error.
+
+        The examples are those of the specification as it is: what they say is not the mistake's.
+        """
+        whole = with_mutant(self.sources, mutant)
+        users = self.outline.users(mutant.declaration)
+        # What number a command has decides which numbers are left to its hypercall.
+        other_number = mutant.kind == "other number"
+        part = None if other_number else self.outline.cut(whole, users)
+        spec, errors = lower(without_examples(whole) if part is None else part)
+        real = [e for e in errors if e.severity == "error"]
+        if real:
+            return spec, None, f"{real[0].code} {real[0].message}"
+        if part is not None:
+            spec = self._put_back(spec, {self.outline.id(at) for at in users})
+        what = changed(self.spec, spec)
+        base = {o.id: o for o in self.spec.operations}
+        kept = tuple(o if o.id in what.operations else base[o.id] for o in spec.operations)
+        return replace(spec, operations=kept, examples=self.spec.examples), what, ""
+
+    def _put_back(self, part: Spec, ids: set[str]) -> Spec:
+        """A part of the text with the rest of it: what is in `ids` is the part's."""
+        base = self.spec
+
+        def of(clause: str) -> bool:
+            words = clause.split(".")
+            return any(".".join(words[:n]) in ids for n in range(1, len(words) + 1))
+
+        operations = {o.id: o for o in part.operations}
+        observations = {o.id: o for o in part.observations}
+        invariants = {i.clause: i for i in part.invariants}
+        obligations = {o.clause: o for o in part.obligations}
+        return replace(
+            part,
+            operations=_merged(base.operations, operations, "id", ids),
+            observations=_merged(base.observations, observations, "id", ids),
+            invariants=_merged(base.invariants, invariants, "clause", ids),
+            obligations=_merged(base.obligations, obligations, "clause", ids),
+            clauses={
+                **{id_: c for id_, c in base.clauses.items() if not of(id_)},
+                **{id_: c for id_, c in part.clauses.items() if of(id_)},
+            },
+        )
 
     def ready(self, spec: Spec, what: Changed, where: Where) -> Compiled:
         """A mutant made ready, with what it has in common with the specification."""
+        if what.states:
+            return Compiled(spec, *where)
+        if where not in self._compiled:
+            self._compiled[where] = Compiled(self.spec, *where)
         made = Compiled(spec, *where)
-        if not what.states and where in self.compiled:
-            made.take_over(self.compiled[where], what.operations, what.kinds)
+        made.take_over(self._compiled[where], what.operations, what.kinds)
         return made
+
+
+def _merged(
+    base: tuple[Any, ...], part: dict[str, Any], name: str, ids: set[str]
+) -> tuple[Any, ...]:
+    """What a mistake can show in is taken from the part, if it is still there."""
+    both = ((getattr(item, name), item) for item in base)
+    found = (part.get(id_) if id_ in ids else item for id_, item in both)
+    return tuple(item for item in found if item is not None)

@@ -1,4 +1,4 @@
-"""One mutant: who notices it, the cheapest asked first."""
+"""One mutant and one witness: whether it is noticed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from typing import Literal
 from pvhspec.backends.examples import run_example
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.ir.ir import Spec
-from pvhspec.ir.lower import lower
-from pvhspec.mutation.bench import Bench, Changed, Where, changed
+from pvhspec.mutation.bench import Bench, Changed, Where
 from pvhspec.mutation.corpus import Shown, differs, telling
-from pvhspec.mutation.make import Mutant, with_mutant, without_examples
+from pvhspec.mutation.make import Mutant
 from pvhspec.mutation.proofs import Proofs
 
-__all__ = ["KILLERS", "Court", "Killer", "Verdict"]
+__all__ = ["KILLERS", "WITNESSES", "Court", "Killer", "Verdict", "Witness"]
 
 Killer = Literal["checker", "examples", "traces", "complete", "prove", "same", ""]
 KILLERS: tuple[Killer, ...] = ("checker", "examples", "traces", "complete", "prove")
+
+Witness = Literal["examples", "traces", "proofs"]
+WITNESSES: tuple[Witness, ...] = ("examples", "traces", "proofs")  # the cheapest first
 
 _FOR_ONE_RUN = 20.0  # seconds; an example takes a hundredth of it
 _NOT_TO_BE_RUN = (KeyError, IndexError, TypeError, AttributeError, ValueError)
@@ -32,11 +34,12 @@ _NOT_TO_BE_RUN = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Who noticed a mutant, and by what. `same`: the same specification comes of it, so nobody
-    can; empty: nobody did."""
+    can; empty: nobody did. `example`: the number of the one that did."""
 
     killer: Killer
     by: str = ""
     seconds: float = 0.0
+    example: int = -1
 
 
 class _Late(Exception):
@@ -74,30 +77,33 @@ class Court:
         self._bench, self._shown, self._budget = bench, shown, budget
         self._proofs = Proofs(bench.spec, budget)
 
-    def verdict(self, mutant: Mutant) -> Verdict:
-        """Who notices the mutant first."""
-        start = time.monotonic()
-        return replace(self._verdict(mutant), seconds=time.monotonic() - start)
+    def verdict(self, mutant: Mutant, witness: Witness) -> Verdict:
+        """Whether a witness notices the mutant, or the checker before it."""
+        start = time.process_time()
+        found = self._verdict(mutant, witness)
+        return replace(found, seconds=time.process_time() - start)
 
-    def _verdict(self, mutant: Mutant) -> Verdict:
-        spec, what, error = _mutated(self._bench, mutant)
+    def _verdict(self, mutant: Mutant, witness: Witness) -> Verdict:
+        spec, what, error = self._bench.mutated(mutant)
         if what is None:
             return Verdict("checker", error)
         if what.nothing:
             return Verdict("same")
-        if found := self._by_examples(mutant, spec, what):
-            return Verdict("examples", found)
-        if found := self._by_traces(mutant, spec, what):
-            return Verdict("traces", found)
+        if witness == "examples":
+            return self._by_examples(mutant, spec, what)
+        if witness == "traces":
+            found = self._by_traces(mutant, spec, what)
+            return Verdict("traces" if found else "", found or "")
         if found := self._proofs.finding(spec, what):
             return Verdict("complete", found)
         if found := self._proofs.refuted(spec, what):
             return Verdict("prove", found)
         return Verdict("")
 
-    def _by_examples(self, mutant: Mutant, spec: Spec, what: Changed) -> str | None:
+    def _by_examples(self, mutant: Mutant, spec: Spec, what: Changed) -> Verdict:
         ready: dict[Where, Compiled] = {}
-        for example in self._bench.choose(mutant.place, what):
+        for number in self._bench.choose(mutant, what):
+            example = self._bench.spec.examples[number]
             where = (example.version, example.mode)
             if where not in ready:
                 ready[where] = self._bench.ready(spec, what, where)
@@ -109,11 +115,11 @@ class Court:
             except _NOT_TO_BE_RUN as error:
                 wrong = f"cannot be run: {type(error).__name__} {error}"
             if wrong is not None:
-                return f"“{example.name}” {wrong}"
-        return None
+                return Verdict("examples", f"“{example.name}” {wrong}", example=number)
+        return Verdict("")
 
     def _by_traces(self, mutant: Mutant, spec: Spec, what: Changed) -> str | None:
-        end = time.monotonic() + self._budget
+        end = time.process_time() + self._budget
         for trace in telling(
             self._bench.spec, what.with_readers(self._bench.spec), mutant.place, self._shown
         ):
@@ -129,18 +135,3 @@ class Court:
             if found:
                 return found
         return None
-
-
-def _mutated(bench: Bench, mutant: Mutant) -> tuple[Spec, Changed | None, str]:
-    """The specification with the mistake, and what differs; or the checker's error.
-
-    The examples are those of the specification as it is: what they say is not the mistake's.
-    """
-    spec, errors = lower(without_examples(with_mutant(bench.sources, mutant)))
-    real = [e for e in errors if e.severity == "error"]
-    if real:
-        return spec, None, f"{real[0].code} {real[0].message}"
-    what = changed(bench.spec, spec)
-    base = {o.id: o for o in bench.spec.operations}
-    kept = tuple(o if o.id in what.operations else base[o.id] for o in spec.operations)
-    return replace(spec, operations=kept, examples=bench.spec.examples), what, ""

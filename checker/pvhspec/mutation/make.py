@@ -44,6 +44,11 @@ class Mutant:
     node: Any
 
     @property
+    def declaration(self) -> tuple[int, int]:
+        """The module's number, and that of the declaration in it."""
+        return self.module, int(self.steps[1])
+
+    @property
     def what(self) -> str:
         """The mistake in a line, by which a list of reasons names it."""
         return f"{self.kind}: {self.old} -> {self.new}" if self.new else f"{self.kind}: {self.old}"

@@ -1,10 +1,12 @@
-"""Many mutants over all cores; what was found of one is kept as long as nothing changes it."""
+"""Many mutants over all cores: all are shown to the cheapest witness first, those left to the next.
+
+What was found is kept as soon as it is, so that a run can be broken off and taken up again.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import gc
 import os
-import pickle
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,16 +15,14 @@ from fnmatch import fnmatchcase
 from multiprocessing import get_context
 from pathlib import Path
 
-from pvhspec.ir.cache import cache_dir
 from pvhspec.mutation.bench import Bench
 from pvhspec.mutation.corpus import look
-from pvhspec.mutation.judge import Court, Verdict
+from pvhspec.mutation.judge import WITNESSES, Court, Verdict, Witness
+from pvhspec.mutation.known import Known
 from pvhspec.mutation.make import Mutant, mutants
 from pvhspec.names.load import Sources
 
 __all__ = ["Judged", "chosen", "judge_all"]
-
-_MODULES = ("backends", "ir", "mutation", "names", "types", "traces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ _court: Court | None = None  # seen by the children, which are forks of this pro
 _work: list[Mutant] = []
 
 
-def _judge(number: int) -> tuple[int, Verdict]:
+def _judge(number: int, witness: Witness) -> tuple[int, Verdict]:
     assert _court is not None
-    return number, _court.verdict(_work[number])
+    return number, _court.verdict(_work[number], witness)
 
 
 def judge_all(
@@ -61,30 +61,38 @@ def judge_all(
     traces: list[Path],
     *,
     budget: float,
+    last: Witness = "proofs",
     jobs: int | None = None,
     cache: bool = True,
     done: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> list[Judged]:
-    """Judge each mutant; the verdicts in their order."""
-    content = _content(sources, traces, budget)
-    names = [hashlib.sha256(content + _identity(m)).hexdigest() for m in work]
-    known = _load() if cache else {}
-    found = {n: known[name] for n, name in enumerate(names) if name in known}
-    left = [n for n in range(len(work)) if n not in found]
-    try:
-        for number, verdict in _verdicts(sources, work, left, traces, budget, jobs):
+    """Judge each mutant; the verdicts in their order. `last`: no witness after this is asked."""
+    bench = Bench(sources)
+    known = Known(bench, traces, budget) if cache else None
+    found: dict[int, Verdict] = {}
+    left = list(range(len(work)))
+    for witness in WITNESSES[: WITNESSES.index(last) + 1]:
+        if known is not None:
+            found |= {n: v for n in left if (v := known.verdict(work[n], witness)) is not None}
+        asked = [n for n in left if n not in found]
+        for count, (number, verdict) in enumerate(
+            _verdicts(bench, work, asked, witness, traces, budget, jobs), 1
+        ):
             found[number] = verdict
-            done(len(found) - len(work) + len(left), len(left))
-    finally:
-        if cache and left:
-            _save({names[n]: v for n, v in found.items()})
+            if known is not None:
+                known.add(work[number], witness, verdict)
+            done(count, len(asked))
+        left = [n for n in left if not found[n].killer]
+        if witness != last:
+            found = {n: v for n, v in found.items() if v.killer}
     return [Judged(m, found[n]) for n, m in enumerate(work)]
 
 
 def _verdicts(
-    sources: Sources,
+    bench: Bench,
     work: list[Mutant],
     left: list[int],
+    witness: Witness,
     traces: list[Path],
     budget: float,
     jobs: int | None,
@@ -92,62 +100,23 @@ def _verdicts(
     global _court
     if not left:
         return
-    bench = Bench(sources)
-    _court = Court(bench, tuple(look(bench.spec, p) for p in traces), budget)
+    shown = tuple(look(bench.spec, p) for p in traces) if witness == "traces" else ()
+    _court = Court(bench, shown, budget)
     _work[:] = work
     workers = min(jobs or os.cpu_count() or 1, len(left))
     if workers <= 1:
-        yield from map(_judge, left)
+        for number in left:
+            yield _judge(number, witness)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        try:
-            for future in as_completed([pool.submit(_judge, n) for n in left]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-# ---- what was found before ---------------------------------------------------------------------
-
-
-def _content(sources: Sources, traces: list[Path], budget: float) -> bytes:
-    """All that verdicts depend on, beside the mutant: text, code and traces."""
-    made = hashlib.sha256(f"{budget}".encode())
-    for lines in sources.texts.values():
-        made.update("\n".join(lines).encode())
-    package = Path(__file__).resolve().parent.parent
-    for module in _MODULES:
-        for path in sorted((package / module).rglob("*.py")):
-            made.update(path.read_bytes())
-    for path in traces:
-        made.update(path.read_bytes())
-    return made.digest()
-
-
-def _identity(mutant: Mutant) -> bytes:
-    where = (mutant.place, mutant.what, mutant.module, mutant.steps, repr(mutant.node))
-    return repr(where).encode()
-
-
-def _file() -> Path:
-    return cache_dir() / "mutants.pickle"
-
-
-def _load() -> dict[str, Verdict]:
+    gc.collect()
+    gc.freeze()  # what all have in common is not looked through again and again
     try:
-        with _file().open("rb") as stream:
-            found = pickle.load(stream)
-    except Exception:  # whatever is wrong with it, it is only made again
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _save(found: dict[str, Verdict]) -> None:
-    try:
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        partial = _file().with_suffix(f".{os.getpid()}")
-        partial.write_bytes(pickle.dumps(found))
-        partial.replace(_file())
-    except OSError:
-        return  # a cache that cannot be written only costs time
+        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+            try:
+                for future in as_completed([pool.submit(_judge, n, witness) for n in left]):
+                    yield future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        gc.unfreeze()

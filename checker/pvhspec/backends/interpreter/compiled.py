@@ -39,10 +39,16 @@ class Compiled:
         self._errno = {v: k for k, v in spec.enums.get("Errno", {}).items()}
         self._steppers: dict[str, Stepper] = {}
         self._watchers: dict[str, list[Watcher]] = {}
+        self._other: Compiled | None = None
+        self._own_operations: Container[str] = ()
+        self._own_kinds: Container[str] = ()
 
     def stepper(self, op: Operation) -> Stepper:
         """The step function of an operation."""
         if op.id not in self._steppers:
+            other = self._other
+            if other is not None and op.id not in self._own_operations:
+                return other.stepper(op)
             made = Stepper(op, self.compiler, self._errno, self.disregard)
             self._steppers[op.id] = made
         return self._steppers[op.id]
@@ -50,15 +56,17 @@ class Compiled:
     def watchers(self, kind: str) -> list[Watcher]:
         """The `on` blocks for a kind of event."""
         if kind not in self._watchers:
+            other = self._other
+            if other is not None and kind not in self._own_kinds:
+                return other.watchers(kind)
             made = [Watcher(o, self.compiler) for o in self.spec.observations if o.event == kind]
             self._watchers[kind] = [w for w in made if not w.never]
         return self._watchers[kind]
 
     def take_over(self, other: Compiled, operations: Container[str], kinds: Container[str]) -> None:
-        """Use what another has ready, but for these operations and kinds of events.
+        """Use what another makes ready, but for these operations and kinds of events.
 
         The other must be of the same states, release, mode and authority.
         """
         self.compiler = other.compiler
-        self._steppers |= {k: s for k, s in other._steppers.items() if k not in operations}
-        self._watchers |= {k: w for k, w in other._watchers.items() if k not in kinds}
+        self._other, self._own_operations, self._own_kinds = other, operations, kinds

@@ -59,6 +59,7 @@ class Compiler:
         self._alike: dict[Expr, Fn] = {}
         self._outside: dict[int, frozenset[Var]] = {}
         self.planner = Planner(self, states)
+        self.drifts: dict[tuple[str, ...], Any] = {}  # of these states, made ready once
 
     def expr(self, node: Expr) -> Fn:
         """The function of an expression; an expression that is written twice has one."""

@@ -36,13 +36,21 @@ def initial_store(
         s.name: _initial(s, compiler, None if given is None else given.get(s.name), given is None)
         for s in spec.states.values()
     }
-    drifting = Drifts({name: spec.states[name] for name in drifts}, compiler)
+    drifting = _drifting(spec, tuple(drifts), compiler)
     store = Store(spec.states, initial, drifts, drifting.reads, drifting.settle)
     if not from_boot:
         for name, state in spec.states.items():
             if not state.given:
                 store.lose(name)
     return store
+
+
+def _drifting(spec: Spec, names: tuple[str, ...], compiler: Compiler) -> Drifts:
+    """What may drift, made ready once: all executions of one specification share it."""
+    if names not in compiler.drifts:
+        compiler.drifts[names] = Drifts({name: spec.states[name] for name in names}, compiler)
+    found: Drifts = compiler.drifts[names]
+    return found
 
 
 def _drift(state: State, condition: Expr, compiler: Compiler) -> Drift:
