@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pvhspec.targets import wire
+from pvhspec.targets.ringing import ring_event
 from pvhspec.targets.steps import (
     AREA_SIZE,
     BUFFER_SPACE,
@@ -159,6 +160,8 @@ class Decoder:
         what = step.what if isinstance(step, Read) and not flags else wire.LABELS[flags]
         if what.startswith(GRANT_LABEL):
             return _granted(what.removeprefix(GRANT_LABEL), payload[8:])
+        if (ring := ring_event(what, payload[8:])) is not None:
+            return ring
         gpa = int.from_bytes(payload[:8], "little")
         if what.startswith(_TIME) and len(payload) == 8 + wire.TIME.size:
             return _time(int(what[len(_TIME) :] or vcpu), payload[8:], ts)
