@@ -62,12 +62,12 @@ def note(
     unit: Unit, fields: Fields, exprs: Exprs, update: ir.Update, later: list[Write], due: str,
     start: str,
 ) -> tuple[str, str]:  # fmt: skip
-    """Note what an update is to write where it is due, from a number of the list on; `later` are
-    writes of the same state that come after it, and count. Whether that is unsure, and the number
-    after the last."""
-    return _Writes(unit, fields, update, later).make(
-        exprs, list(update.binders), list(conjuncts(update.guard)), due, start
-    )
+    """Note what an update is to write, from a number of the list on, where it is `due` as far as
+    that does not hang on its variables; `later` are writes of the same state that come after it,
+    and count. Whether that is unsure, and the number after the last."""
+    binders = list(update.binders)
+    parts = [p for p in conjuncts(update.guard) if vars_of(p) & set(binders)]
+    return _Writes(unit, fields, update, later).make(exprs, binders, parts, due, start)
 
 
 def none_holds(

@@ -259,6 +259,10 @@ class Exprs:
             wide = t.sized(domain.text, domain.bits, 64)
             where = t.at(t.at("%st", self.unit.layout.header.slots), wide)
             found = self.slots[domain.text] = t.sized(t.load(8, where), 8, 64)
+            missing = t.at("%st", self.unit.layout.missing)
+            told = t.op(f"add i64 {wide}, 1")
+            no = t.op(f"icmp eq i64 {found}, 0")
+            t.store(64, t.choose(no, 64, told, t.load(64, missing, 8)), missing, 8)
         return found
 
     def base(self, table: Table, index: list[Val]) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
+from pvhspec.backends.interpreter.quantify import conjuncts
 from pvhspec.backends.native.each import Noted, each_noted, none_holds, note
-from pvhspec.backends.native.emit import Text
+from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields, HypercallFields
 from pvhspec.backends.native.search import negated
 from pvhspec.backends.native.shown import SharedInfoFields, StoreFields
+from pvhspec.backends.native.when import So, gathered
 from pvhspec.backends.native.writes import (
     Write,
     same_cell,
@@ -56,7 +57,7 @@ class Step:
         self.exprs = Exprs(unit, self.text, fields)
         self.bad = "false"
         self._writes: list[Write] = []
-        self._loops: list[tuple[int, ir.Update, str]] = []  # after how many of the others
+        self._updates: list[tuple[ir.Update, str]] = []
         self._noted: list[Noted] = []
 
     def wrong(self, bad: str) -> None:
@@ -72,53 +73,73 @@ class Step:
     # ---- what changes ---------------------------------------------------------------------------
 
     def update(self, update: ir.Update, active: str) -> None:
-        """Find out what an update writes where; those of a loop come last (`settled`)."""
-        t, unit = self.text, self.unit
-        if update.target not in unit.layout.tables:
+        """An update that may be due; all of them are looked at together (`settled`)."""
+        if update.target not in self.unit.layout.tables:
             self.wrong(active)
-            return
-        due = active
-        for part in conjuncts(update.guard):
-            if not vars_of(part) & set(update.binders):
-                due = t.both(due, self.truth(part, due))
-        if due == "false":
-            return
-        if update.binders:
-            self._loops.append((len(self._writes), update, due))
-            return
-        index = [self.exprs.expr(i, due) for i in update.indices]
-        write = Write(update, due, index, self.exprs.expr(update.value, due))
-        self.wrong(t.both(due, unsure(unit, self.exprs, write)))
-        for earlier in self._writes:
-            if earlier.update.target == update.target:
-                earlier.due = t.both(
-                    earlier.due, t.invert(t.both(due, same_cell(t, earlier, write)))
-                )
-        self._writes.append(write)
+        else:
+            self._updates.append((update, active))
 
     def settled(self) -> None:
-        """Where a drift may end, or change hands, the interpreter says what has drifted."""
+        """Find out what the updates write where. Where a drift may end, or change hands, the
+        interpreter says what has drifted."""
+        t, so = self.text, So("false", "0")
+        single = [(u, active) for u, active in self._updates if not u.binders]
+        made = gathered(self.unit, self.fields, self.exprs, single, self._single, so)
+        for (update, _), values in zip(single, made, strict=True):
+            if not values:
+                continue
+            due, *index, value = values
+            write = Write(update, due.text, index, value)
+            for earlier in self._writes:
+                if earlier.update.target == update.target:
+                    both = t.both(write.due, same_cell(t, earlier, write))
+                    earlier.due = t.both(earlier.due, t.invert(both))
+            self._writes.append(write)
+        loops = [(u, active) for u, active in self._updates if u.binders]
+        made = gathered(self.unit, self.fields, self.exprs, loops, self._loop, so)
+        for (update, _), values in zip(loops, made, strict=True):
+            if values:
+                self._take(Noted(update, values[0].text, values[1].text))
+        self.wrong(so.bad)
+
+    def _single(self, exprs: Exprs, update: ir.Update, due: str, so: So) -> list[Val]:
+        """What an update writes, and whether it does."""
+        t = self.text
+        index = [exprs.expr(i, due) for i in update.indices]
+        write = Write(update, due, index, exprs.expr(update.value, due))
+        bad = t.either(
+            unsure(self.unit, exprs, write), settles(self.unit, self.fields, exprs, write)
+        )
+        so.bad = t.either(so.bad, t.both(due, bad))
+        return [Val(due, 1), *index, write.value]
+
+    def _loop(self, exprs: Exprs, update: ir.Update, due: str, so: So) -> list[Val]:
+        """Where in the list that is, which a loop writes."""
+        later = [w for w in self._writes if self._after(w.update, update)]
+        bad, end = note(self.unit, self.fields, exprs, update, later, due, so.count)
+        start, so.count = so.count, end
+        so.bad = self.text.either(so.bad, bad)
+        return [Val(start, 64), Val(end, 64)]
+
+    def _take(self, noted: Noted) -> None:
+        """Which of two writes of a cell is the later one is only found out where a loop comes
+        first and the other is none."""
+        t, target = self.text, noted.update.target
+        wrote = t.op(f"icmp ne i64 {noted.end}, {noted.start}")
+        for other in self._noted:
+            if other.update.target == target:
+                both = t.op(f"icmp ne i64 {other.end}, {other.start}")
+                self.wrong(t.both(wrote, both))
         for write in self._writes:
-            self.wrong(settles(self.unit, self.fields, self.exprs, write))
-        noted: list[Noted] = []
-        count = "0"
-        for place, update, due in self._loops:
-            target = update.target
-            later = [w for w in self._writes[place:] if w.update.target == target]
-            unsure_, end = note(self.unit, self.fields, self.exprs, update, later, due, count)
-            self.wrong(unsure_)
-            # Which of two is the later one is only told apart where one of them is no loop.
-            wrote = self.text.op(f"icmp ne i64 {end}, {count}")
-            for other in noted:
-                if other.update.target == target:
-                    both = self.text.op(f"icmp ne i64 {other.end}, {other.start}")
-                    self.wrong(self.text.both(wrote, both))
-            for write in self._writes[:place]:
-                if write.update.target == target:
-                    self.wrong(self.text.both(wrote, write.due))
-            noted.append(Noted(update, count, end))
-            count = end
-        self._noted = noted
+            if write.update.target == target and not self._after(write.update, noted.update):
+                self.wrong(t.both(wrote, write.due))
+        self._noted.append(noted)
+
+    def _after(self, update: ir.Update, other: ir.Update) -> bool:
+        """Whether one comes after another, and is of the same state."""
+        order = [u for u, _ in self._updates]
+        places = [next(n for n, u in enumerate(order) if u is x) for x in (update, other)]
+        return update.target == other.target and places[0] > places[1]
 
     def write(self) -> None:
         """Write all of it."""
@@ -168,13 +189,6 @@ class Step:
         t = self.text
         t.do(f"br i1 {self.bad}, label %escape, label %good, !prof !0")
         t.label("escape")
-        missing = self.unit.layout.missing
-        for domain, slot in list(self.exprs.slots.items()):
-            no = t.op(f"icmp eq i64 {slot}, 0")
-            has = t.load(64, t.at("%st", missing), 8)
-            bits = 16
-            told = t.op(f"add i64 {t.sized(domain, bits, 64)}, 1")
-            t.store(64, t.choose(no, 64, told, has), t.at("%st", missing), 8)
         t.do("ret i32 1")
         t.label("good")
 
