@@ -282,7 +282,6 @@ def _probe_alone(decoder: Decoder) -> dict[str, Any]:
         "other_interrupts": {str(domain): False},
         "hvm_domain": {"*": True},
         "hvm_param": {f"{domain},{i}": int(i == 31) for i in range(39) if i != 36},
-        "shadow_paging": {str(domain): False},
         "told_by_others": {str(domain): False},
         "grant_stores_shown": {str(domain): True},
         "grant_version_limit": {str(domain): 2},
