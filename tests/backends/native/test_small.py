@@ -89,3 +89,34 @@ def test_a_loop_between_two_limits() -> None:
 
 def test_places_that_nobody_touched_are_all_written() -> None:
     assert 0 not in agrees(CHAIN, ((2, 3, 9), 0), ((3, 0, 0), 0), ((3, 0, 0), 0), ((2, 60, 64), 1))
+
+
+WIDE = """
+enum Place { nowhere at(page : u64, age : u16) marked(by : u16) }
+state seen[d : DomId, p : Port] : u64 = 0x7fff_ffff_ffff_0010
+state place[p : Port] : Place = nowhere
+hypercall wide = 1 (cmd : u32, a : u64, b : u64) documented xen:a.h "x" {}
+operation swap = wide.1 documented xen:a.h "x" {
+  let port = Port(a)
+  success returns seen[caller, port] {
+    seen[caller, port] := b
+    if place[port] == nowhere { place[port] := at(b, u16(seen[caller, port])) }
+    if place[port] is at(page, age) {
+      if page == b { place[port] := marked(age) }
+    }
+  }
+}
+operation ask = wide.2 documented xen:a.h "x" {
+  error EBUSY there when place[Port(a)] is at(page, age) and page == b and age == 0x10
+  success returns if place[Port(a)] is marked(by) and by == 0x10 then 1 else 0 { }
+}
+"""
+
+
+def test_values_that_are_wider_than_a_cell() -> None:
+    first, other = 0x7FFF_FFFF_FFFF_0010, 0x7EEE_0000_0000_0000
+    calls = (
+        ((1, 3, other), first), ((2, 3, other), -16), ((2, 3, other + 1), 0), ((1, 3, 5), other),
+        ((2, 3, other), -16), ((1, 3, other), 5), ((2, 3, other), 1), ((2, 3, other), 0),
+    )  # fmt: skip
+    assert agrees(WIDE, *calls) == [7]

@@ -310,8 +310,11 @@ class Exprs:
         raw = t.load(bits, self.address(base, table.cells, at, table.size), table.size)
         unsure = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, {UNSURE}')}, 0")
         bad = t.either(bad, unsure)
-        moved = t.op(f"lshr i{bits} {raw}, {FLAGS}")
-        value = t.sized(moved, bits, table.width)
+        if table.wide is None:
+            value = t.sized(t.op(f"lshr i{bits} {raw}, {FLAGS}"), bits, table.width)
+        else:
+            whole = t.load(128, self.address(base, table.wide, at, 16), 8)
+            value = t.sized(whole, 128, table.width)
         decl = self.unit.drifts.get(state)
         if decl is not None and state not in self.drifting:
             assert decl.drift is not None

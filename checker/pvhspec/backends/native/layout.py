@@ -1,6 +1,7 @@
 """Where the cells of the states lie: one block of memory that native code and Python both see.
 
-A cell is one number: the value above three flags. A state indexed by domains first has its cells
+A cell is one number: the value above three flags; of a value that is too wide for that the flags
+alone, and the value stands elsewhere. A state indexed by domains first has its cells
 in slots, one for each domain that was met; cells outside the window of an index, and values that
 are one of several, are kept by Python, and native code leaves them alone.
 """
@@ -22,6 +23,7 @@ __all__ = [
 UNKNOWN, TOUCHED, OTHER = 1, 2, 4  # OTHER: of several values, or the like: Python knows
 FLAGS = 3
 WINDOW = 4096
+WIDEST = 128  # bits of a value
 SLOTS = 127
 MOST_NOTED = 1 << 13  # writes `for all` values that one event may make
 NOTED = 48  # bytes of one: the value, then up to four indices
@@ -40,6 +42,7 @@ class Table:
     width: int  # bits of a value
     size: int  # bytes of a cell
     cells: int
+    wide: int | None  # where values stand that are too wide for a cell, 16 bytes each
     writers: int
     high: int  # where the highest touched place of the window is noted, plus 1
 
@@ -110,19 +113,19 @@ class Layout:
         self, name: str, number: int, slotted: bool, dims: tuple[int, ...], width: int, take: Any
     ) -> None:
         need = width + FLAGS
-        size = next(s for s in (1, 2, 4, 8) if need <= 8 * s)
+        size = next((s for s in (1, 2, 4, 8) if need <= 8 * s), None)
         count = 1
         for d in dims:
             count *= d
         self.tables[name] = Table(
-            name, number, slotted, dims, width, size,
-            take(size * count), take(8 * count), take(8),
+            name, number, slotted, dims, width, size or 1, take((size or 1) * count),
+            take(16 * count) if size is None else None, take(8 * count), take(8),
         )  # fmt: skip
 
 
 def _shape(state: State) -> tuple[bool, tuple[int, ...], int] | None:
     width = bits_of(state.type)
-    if width is None or width + FLAGS > 64:
+    if width is None:
         return None
     types = [v.type for v in state.indices]
     slotted = bool(types) and _is_domain(types[0])
@@ -161,7 +164,7 @@ def bits_of(type_: Type) -> int | None:
                 if None in parts:
                     return None
                 widest = max(widest, sum(p for p in parts if p is not None))
-            return widest + _VARIANT_BITS if widest + _VARIANT_BITS <= 64 else None
+            return widest + _VARIANT_BITS if widest + _VARIANT_BITS <= WIDEST else None
 
 
 def payload_at(type_: EnumType, variant: int, index: int) -> int:

@@ -79,6 +79,11 @@ class Cells(MutableMapping[Index, Any]):
         self._store, self._state, self._table = store, state, table
         block = store.block
         self.raw = block.array(table, table.cells, _TYPES[table.size])
+        self.wide = (
+            None
+            if table.wide is None
+            else block.array(table, table.wide, np.uint64, *(table.dims or (1,)), 2)
+        )
         self.high = block.array(table, table.high, np.uint64, 1)
         self.writers = block.array(table, table.writers, np.uint64)
         self.other = _Touched(len(state.indices))  # what has no cell, or not a simple value
@@ -109,28 +114,49 @@ class Cells(MutableMapping[Index, Any]):
 
     def _fill(self, domain: int, slot: int) -> None:
         """The cells of a slot as they are while nobody has touched them."""
-        fresh = self.raw[slot]
         initial = self._store.initially(self._state.name)
         before = () if domain < 0 else (domain,)
         cuts = self._store.cuts(self._state.name, before, self._table.dims)
         if cuts is None:
-            for at in np.ndindex(fresh.shape):
+            for at in np.ndindex(self.raw[slot].shape):
                 index = (*before, *at) if self._table.dims else before
-                fresh[at] = self.untouched(index, initial)
+                self._put((slot, *at), self.untouched(index, initial))
             return
 
-        def fill(view: np.ndarray[Any, Any], index: Index, left: list[list[int]]) -> None:
+        def fill(at: Index, index: Index, left: list[list[int]]) -> None:
             for start, end in zip(left[0], left[0][1:], strict=False):
                 if len(left) == 1:  # all places between two cuts are alike
-                    view[start:end] = self.untouched((*index, start), initial)
-                else:
-                    fill(view[start], (*index, start), left[1:])
-                    view[start + 1 : end] = view[start]
+                    held = self.untouched((*index, start), initial)
+                    self._put((*at, slice(start, end)), held)
+                    continue
+                fill((*at, start), (*index, start), left[1:])
+                for kept in self._arrays:
+                    kept[(*at, slice(start + 1, end))] = kept[(*at, start)]
 
         if cuts:
-            fill(fresh, before, cuts)
+            fill((slot,), before, cuts)
         else:
-            fresh[...] = self.untouched(before, initial)
+            self._put((slot,), self.untouched(before, initial))
+
+    @property
+    def _arrays(self) -> list[np.ndarray[Any, Any]]:
+        return [self.raw] if self.wide is None else [self.raw, self.wide]
+
+    def _put(self, at: Any, held: int) -> None:
+        """Write flags and a value above them."""
+        if self.wide is None:
+            self.raw[at] = held
+        else:
+            value = held >> FLAGS
+            self.raw[at] = held & (1 << FLAGS) - 1
+            self.wide[at] = (value & (1 << 64) - 1, value >> 64)
+
+    def _value(self, at: Index) -> Any:
+        """The value at a place."""
+        if self.wide is None:
+            return unpack(int(self.raw[at]) >> FLAGS, self._state.type)
+        low, high = self.wide[at].tolist()
+        return unpack(high << 64 | low, self._state.type)
 
     def untouched(self, index: Index, initial: Callable[[Index], Any]) -> int:
         """What is kept of a cell nobody has touched."""
@@ -162,7 +188,7 @@ class Cells(MutableMapping[Index, Any]):
             raise KeyError(index)
         if raw & OTHER:
             return self.other[index]
-        return ANY if raw & UNKNOWN else unpack(raw >> FLAGS, self._state.type)
+        return ANY if raw & UNKNOWN else self._value(at)
 
     def __setitem__(self, index: Index, value: Any) -> None:
         at = self.place(index, make=True)
@@ -175,7 +201,7 @@ class Cells(MutableMapping[Index, Any]):
         if self.raw[at] & OTHER:
             self.other.pop(index, None)
         if is_known(value):
-            self.raw[at] = pack(value, self._state.type) << FLAGS | TOUCHED
+            self._put(at, pack(value, self._state.type) << FLAGS | TOUCHED)
         elif value is ANY:
             self.raw[at] = TOUCHED | UNKNOWN
         else:
@@ -199,7 +225,7 @@ class Cells(MutableMapping[Index, Any]):
             return
         self._seen = None
         self.other.pop(index, None)
-        self.raw[at] = self.untouched(index, self._store.initially(self._state.name))
+        self._put(at, self.untouched(index, self._store.initially(self._state.name)))
 
     def __iter__(self) -> Iterator[Index]:
         return iter(self._indices())
@@ -242,9 +268,10 @@ class Cells(MutableMapping[Index, Any]):
             return
         for domain, slot in self._slots.items() if self._table.slotted else ((-1, 0),):
             touched = (self.raw[slot] & TOUCHED) != 0
-            kept = self.raw[slot][touched]
+            kept = [held[slot][touched] for held in self._arrays]
             self._fill(domain, slot)
-            self.raw[slot][touched] = kept
+            for held, was in zip(self._arrays, kept, strict=True):
+                held[slot][touched] = was
 
     @property
     def places(self) -> tuple[dict[Any, None], ...]:

@@ -103,7 +103,13 @@ def _writer(unit: Unit, decl: ir.State, function: str, dirty: bool) -> str:
     bits = 8 * table.size
     where = local.address(base, table.cells, at, table.size)
     raw = t.load(bits, where, table.size)
-    moved = t.op(f"shl i{bits} {t.sized('%value', table.width, bits)}, {FLAGS}")
+    apart, other = "", "false"
+    if table.wide is None:
+        moved = t.op(f"shl i{bits} {t.sized('%value', table.width, bits)}, {FLAGS}")
+    else:
+        moved, apart = "0", local.address(base, table.wide, at, 16)
+        whole = t.sized("%value", table.width, 128)
+        other = t.op(f"icmp ne i128 {t.load(128, apart, 8)}, {whole}")
     fresh = "false"
     if decl.init is not None and not decl.given:
         names = {v.name: i for v, i in zip(decl.indices, index, strict=True)}
@@ -114,11 +120,13 @@ def _writer(unit: Unit, decl: ir.State, function: str, dirty: bool) -> str:
         fresh = t.both(t.both(same, t.invert(init.bad)), simple)
     new = t.choose(fresh, bits, moved, t.op(f"or i{bits} {moved}, {TOUCHED}"))
     kept = t.op(f"and i{bits} {raw}, {-1 - TOUCHED}")
-    changed = t.op(f"icmp ne i{bits} {kept}, {moved}")
+    changed = t.either(t.op(f"icmp ne i{bits} {kept}, {moved}"), other)
     was = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, {TOUCHED}')}, 0")
     t.do(f"br i1 {t.either(changed, was)}, label %do, label %after")
     t.label("do")
     t.store(bits, new, where, table.size)
+    if apart:
+        t.store(128, t.sized("%value", table.width, 128), apart, 8)
     t.store(64, "%event", local.address(base, table.writers, at, 8), 8)
     t.do(f"br i1 {changed}, label %more, label %after")
     t.label("more")
