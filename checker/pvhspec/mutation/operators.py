@@ -178,6 +178,8 @@ def _of_call(node: Any) -> Iterator[Change]:
                 yield Change("before success", replace(node, after_success=False))
         case ast.InOrder(errors=errors):
             for at in range(len(errors) - 1):
+                if errors[at].errno.text == errors[at + 1].errno.text:
+                    continue  # whichever comes first, the caller is told the same
                 swapped = (*errors[:at], errors[at + 1], errors[at], *errors[at + 2 :])
                 yield Change("other order", replace(node, errors=swapped))
         case ast.Choose(lowest=True):
