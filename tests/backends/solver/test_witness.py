@@ -83,6 +83,10 @@ def test_an_event_that_is_forbidden() -> None:
     assert got.violable
 
 
+def test_an_event_with_a_truth_of_which_nothing_is_asked() -> None:
+    assert found("memory.p2m.of_other.readonly").execution is not None
+
+
 def test_dead_text_is_told() -> None:
     """An error that another of the same condition always comes before."""
     spec = edited(

@@ -150,8 +150,8 @@ class Compiler:
                 return lambda p: (variant, *[f(p) for f in parts])
             case Is(value=value, variant=variant):
                 return self._is(self.expr(value), variant)
-            case Payload(value=value, variant=variant, index=index):
-                return self._payload(self.expr(value), variant, index)
+            case Payload(value=value, variant=variant, index=index, type=type_):
+                return self._payload(self.expr(value), variant, index, type_)
             case Quant(kind=kind, vars=variables, body=body):
                 return self.planner.quantifier(kind, variables, body)
             case Op():
@@ -206,16 +206,15 @@ class Compiler:
         return test
 
     @staticmethod
-    def _payload(value: Fn, variant: int, index: int) -> Fn:
+    def _payload(value: Fn, variant: int, index: int, type_: Type) -> Fn:
         def part(p: Path) -> Any:
             v = p.resolve(value(p))
             if isinstance(v, Sym):
                 return p.resolve(v.part(variant, index))
             if v[0] == variant:
                 return p.resolve(v[index + 1])
-            return Sym(p_type, "nothing")
+            return Sym(type_, "nothing")
 
-        p_type: Type = BitsType(64)
         return part
 
     # ---- operators -----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pvhspec.backends.solver.ground import Unsupported
 from pvhspec.backends.solver.reach import Chain, Execution, Move, Step, reads_of, relevant
 from pvhspec.backends.solver.replay import seen_call, settle
 from pvhspec.ir.ir import Operation, Spec
+from pvhspec.types.types import BoolType
 
 __all__ = ["Sought", "broken_by", "played", "rank", "run_moves", "seen", "shortest"]
 
@@ -113,8 +114,8 @@ def seen(spec: Spec, move: Move, seq: int = 0) -> Seen:
         op = next(o for o in spec.operations if o.id == move.item.id)
         return seen_call(spec, op, dict(move.inputs), move.code or 0, seq)
     fields: dict[str, Any] = {"caller": 0, "current": 0, "width": 64, "cpl": 0}
-    for name, kinds, _ in spec.events[move.item.event].fields:
-        fields[name] = _Table() if kinds else 0
+    for name, kinds, type_ in spec.events[move.item.event].fields:
+        fields[name] = _Table() if kinds else False if isinstance(type_, BoolType) else 0
     fields.update(move.inputs)
     fields.update((name, _Table(table)) for name, table in move.maps)
     return Seen(move.item.event, seq, None, fields)
