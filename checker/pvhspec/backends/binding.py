@@ -20,7 +20,7 @@ from pvhspec.names.gates import Version, parse_version
 from pvhspec.traces import Event, Header
 from pvhspec.types.types import BitsType
 
-__all__ = ["Binder", "header_mode", "header_version"]
+__all__ = ["Binder", "header_mode", "header_version", "member"]
 
 _MASK64 = (1 << 64) - 1
 _EFAULT = 14
@@ -183,7 +183,7 @@ class Binder:
             if index or value is None:
                 continue
             if isinstance(value, str) and isinstance(type_, BitsType) and type_.name:
-                value = self._word(type_.name, value)
+                value = member(self._spec.enums.get(type_.name, {}), value)
             if isinstance(value, int) and not isinstance(value, bool):
                 if isinstance(type_, BitsType):
                     value &= (1 << type_.width) - 1
@@ -191,13 +191,6 @@ class Binder:
                     value = bool(value)
             if value is not None:
                 fields[name] = value
-
-    def _word(self, enum: str, word: str) -> int | None:
-        """The member of an enum that a word of the trace names."""
-        for name, value in self._spec.enums.get(enum, {}).items():
-            if name.lower() == word.lower() or name.lower().endswith(f"_{word.lower()}"):
-                return value
-        return None
 
     def _hypercall(self, event: Event, fields: dict[str, Any]) -> None:
         ret = event.get("ret")
@@ -276,6 +269,14 @@ class Binder:
                 fields[slot.name] = int.from_bytes(before[start:end], "little")
             if after is not None:
                 fields[f"out.{slot.name}"] = int.from_bytes(after[start:end], "little")
+
+
+def member(enum: Mapping[str, int], word: str) -> int | None:
+    """The member of an enum that a word of the trace names."""
+    for name, value in enum.items():
+        if name.lower() == word.lower() or name.lower().endswith(f"_{word.lower()}"):
+            return value
+    return None
 
 
 _ARGUMENTS = {

@@ -278,8 +278,13 @@ class _Call(Step):
         self.wrong(call.strays())
         both = t.both(call.seen("in"), call.seen("out"))
         if call.size > 64:
-            self.wrong(both)
-            return "false"
+            if any(s.written for s in op.slots):
+                self.wrong(both)
+                return "false"
+            pair = f"ptr {call.safe('in')}, ptr {call.safe('out')}"
+            size = t.choose(both, 64, str(call.size), "0")
+            self.wrong(t.op(f"call i1 @differ({pair}, i64 {size})"))
+            return both
         updated = {u.target.removeprefix("out.") for u in op.updates}
         at, differs = 0, "false"
         while at < call.size:

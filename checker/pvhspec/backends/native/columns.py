@@ -10,19 +10,28 @@ from typing import Any
 
 import numpy as np
 
+from pvhspec.traces.columns import COLUMNS
+from pvhspec.traces.schema import Choice, Flag, Int, Type
+
 __all__ = ["HELPERS", "LISTS", "MOST_ROWS", "PLAIN", "TABLES", "WORDS", "Columns"]
 
 MOST_ROWS = 1 << 16
 _PYTHON = 127  # a kind that native code leaves alone
 
-# Columns of numbers, and their bits; 1 is a bitmap.
-PLAIN = {
-    "kind": 8, "seq": 64, "dom": 32, "vcpu": 32, "width": 8, "cpl": 8, "nr": 64, "args": 8,
-    "arg0": 64, "arg1": 64, "arg2": 64, "arg3": 64, "arg4": 64, "arg5": 64, "ret": 64,
-    "arg_readable": 1, "arg_writable": 1, "begin": 64, "end": 64, "vector": 32, "leaf": 32,
-    "subleaf": 32, "eax": 32, "ebx": 32, "ecx": 32, "edx": 32, "index": 32, "value": 64,
-    "fault": 1, "store_what": 8, "all": 1,
-}  # fmt: skip
+
+def _bits(type_: Type) -> int | None:
+    """The bits of a column of numbers, words (by their codes) or truths (a bitmap)."""
+    match type_:
+        case Int(bits):
+            return bits
+        case Flag():
+            return 1
+        case Choice():
+            return 8
+    return None
+
+
+PLAIN = {name: bits for name, c in COLUMNS.items() if (bits := _bits(c.type)) is not None}
 LISTS = ("in", "out")  # offsets, known, addresses, offsets of bytes, bytes
 # Tables, or a part of the records in one: offsets, known, indices, values, known values; the bits.
 TABLES = {
@@ -52,9 +61,9 @@ class Columns:
         nothing = self._nothing.ctypes.data
         self.words[:] = nothing
         names = set(batch.schema.names)
-        for name, bits in PLAIN.items():
-            if name in names:
-                self._plain(WORDS[name], batch.column(name), bits)
+        for name in names:
+            if name in PLAIN:
+                self._plain(WORDS[name], batch.column(name), PLAIN[name])
         for name in LISTS:
             if name in names:
                 self._list(WORDS[name], batch.column(name))
@@ -180,8 +189,8 @@ def _range(p: str, number: str) -> str:
 
 
 # The one range of a row that holds some bytes, null where none does; whether a call has changed
-# bytes outside its structure; where an index stands in a row's table (-1: nowhere, -2: the table
-# was not seen); and its highest index, plus 1.
+# bytes outside its structure; whether two pieces of memory are not the same; where an index stands
+# in a row's table (-1: nowhere, -2: the table was not seen); and its highest index, plus 1.
 HELPERS = f"""
 define internal ptr @bytes_at(ptr noalias %cols, i64 %word, i64 %row, i64 %at, i64 %size) {{
 entry:
@@ -262,6 +271,27 @@ inner.on:
 outer.on:
   %i1 = add i32 %i, 1
   br label %outer
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}}
+
+define internal i1 @differ(ptr %a, ptr %b, i64 %size) {{
+entry:
+  br label %head
+head:
+  %k = phi i64 [ 0, %entry ], [ %k1, %look ]
+  %more = icmp ult i64 %k, %size
+  br i1 %more, label %look, label %no
+look:
+  %pa = getelementptr i8, ptr %a, i64 %k
+  %pb = getelementptr i8, ptr %b, i64 %k
+  %va = load i8, ptr %pa
+  %vb = load i8, ptr %pb
+  %same = icmp eq i8 %va, %vb
+  %k1 = add i64 %k, 1
+  br i1 %same, label %head, label %yes
 yes:
   ret i1 true
 no:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pvhspec.backends.binding import member
 from pvhspec.backends.native.columns import PLAIN, WORDS
 from pvhspec.backends.native.emit import BAD, Text, Val
 from pvhspec.backends.native.layout import bits_of
 from pvhspec.ir import ir
-from pvhspec.types.types import BitsType, Type
+from pvhspec.traces.columns import COLUMNS, column_of
+from pvhspec.traces.schema import Choice, Int
+from pvhspec.types.types import BitsType, BoolType, Type
 
 __all__ = ["Fields", "HypercallFields"]
 
@@ -14,8 +19,11 @@ __all__ = ["Fields", "HypercallFields"]
 class Fields:
     """What every event has; fields of the event's own kind by the names of their columns."""
 
-    def __init__(self, text: Text, constants: dict[str, int], constants_at: int, row: str) -> None:
-        self.text = text
+    def __init__(
+        self, text: Text, constants: dict[str, int], constants_at: int, row: str, kind: str = "",
+        enums: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:  # fmt: skip
+        self.text, self.kind, self.enums = text, kind, enums or {}
         self.row = row
         self._constants, self._constants_at = constants, constants_at
         self._made: dict[str, Val] = {}
@@ -89,12 +97,32 @@ class Fields:
 
     def plain(self, name: str, type_: Type) -> Val:
         """A field of the same name on both sides."""
-        if name not in PLAIN or name == "kind":
+        at = column_of(self.kind, name) if self.kind else name
+        if at not in PLAIN or name == "kind":
             return BAD
-        column, bits = self.column(name), bits_of(type_) or 64
-        if isinstance(type_, BitsType) and type_.width == bits:
-            return Val(self.text.sized(column.text, column.bits, bits), bits, column.bad)
-        return column if bits == column.bits == 1 else BAD
+        column, held = self.column(at), COLUMNS[at]
+        t, bits = self.text, bits_of(type_) or 64
+        if isinstance(held.type, Choice):
+            return self._word(column, held.words, type_)
+        if isinstance(type_, BoolType):
+            return Val(t.op(f"icmp ne i{column.bits} {column.text}, 0"), 1, column.bad)
+        if not isinstance(type_, BitsType):
+            return BAD
+        if isinstance(held.type, Int) and held.type.signed and column.bits < bits:
+            return Val(t.op(f"sext i{column.bits} {column.text} to i{bits}"), bits, column.bad)
+        return Val(t.sized(column.text, column.bits, bits), bits, column.bad)
+
+    def _word(self, column: Val, words: tuple[str, ...], type_: Type) -> Val:
+        """A word as the number that the specification has for it."""
+        t, bits = self.text, bits_of(type_) or 64
+        named = self.enums.get(type_.name or "", {}) if isinstance(type_, BitsType) else {}
+        value, known = "0", "false"
+        for code, word in enumerate(words):
+            number = member(named, word)
+            if number is not None:
+                here = t.op(f"icmp eq i8 {column.text}, {code}")
+                value, known = t.choose(here, bits, str(number), value), t.either(known, here)
+        return Val(value, bits, t.either(column.bad, t.invert(known)))
 
     def map(self, name: str, index: list[Val], type_: Type) -> Val:
         """A field that is a map."""

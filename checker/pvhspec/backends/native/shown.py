@@ -123,7 +123,7 @@ class StoreFields(_Words):
         self, text: Text, constants: dict[str, int], constants_at: int, row: str,
         words: Mapping[str, int],
     ) -> None:  # fmt: skip
-        super().__init__(text, constants, constants_at, row)
+        super().__init__(text, constants, constants_at, row, "store")
         self._words = words
 
     def own(self, name: str) -> Val:

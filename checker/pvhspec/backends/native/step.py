@@ -271,7 +271,7 @@ def _fields_of(spec: ir.Spec, kind: str, t: Text, constants: dict[str, int], at:
             return SharedInfoFields(t, constants, at, "%row")
         case "store":
             return StoreFields(t, constants, at, "%row", spec.enums.get("SharedWord", {}))
-    return Fields(t, constants, at, "%row")
+    return Fields(t, constants, at, "%row", kind, spec.enums)
 
 
 def _against(test: ir.Expr) -> tuple[list[ir.Var], list[ir.Expr]]:
