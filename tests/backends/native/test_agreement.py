@@ -13,10 +13,10 @@ from pvhspec.ir.ir import Spec
 from pvhspec.judge import Judging, judge
 from pvhspec.judge_columns import judge_columns
 from pvhspec.scan.source import ColumnSource
-from pvhspec.traces import open_trace
+from pvhspec.traces import Event, open_trace
 from tests.backends.native.agree import differences
 from tests.backends.native.channels import made
-from tests.backends.native.damage import KINDS
+from tests.backends.native.damage import KINDS, Made
 from tests.backends.native.generated import CAPTURES, Generator
 
 CORPUS = Path(__file__).parents[3] / "traces" / "corpus"
@@ -92,3 +92,22 @@ def test_nothing_of_the_protocol_is_left_to_the_interpreter(spec: Spec, tmp_path
     assert not rows
     assert not report.violations
     assert report.conforms["evtchn.use.EVTCHNOP_send.success"] > 200
+
+
+def test_what_is_told_whatever_is_answered(spec: Spec) -> None:
+    header = made(0).header
+
+    def asked(told: int) -> Made:
+        raw = (9).to_bytes(4, "little"), told.to_bytes(4, "little")
+        at = 0x101D000
+        fields = {
+            "width": 64, "cpl": 0, "nr": 20, "args": (8, at, 1), "ret": -22, "arg_readable": True,
+            "arg_writable": True, "in": ((at, raw[0]),), "out": ((at, raw[1]),),
+        }  # fmt: skip
+        return Made(header, [Event("hypercall", 0, fields, None, 0, 0)])
+
+    clause = "grant.version.GNTTABOP_set_version.always"
+    assert clause in judge(spec, asked(1), engine="native").conforms
+    assert clause in judge(spec, asked(9), engine="native").violates
+    assert not differences(spec, asked(1))
+    assert not differences(spec, asked(9))

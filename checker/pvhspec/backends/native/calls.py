@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 
 from pvhspec.backends.interpreter.compiled import Compiled
@@ -138,6 +139,7 @@ class _Call(Step):
             for u in op.updates:
                 if not u.target.startswith("out."):
                     self.update(u, succeeded)
+        also = list(self._assigns(op.told, always, assigned))
         for u in op.always:
             self.update(u, always)
         framed = self._frame(succeeded, assigned) if op.modelled else "false"
@@ -157,6 +159,9 @@ class _Call(Step):
         for when, said in self._segments:
             self.count(self.told.number(said, Verdict.CONFORMS), t.both(yes, when))
             self.count(self.told.number(said, Verdict.UNSEEN), t.both(no, when))
+        for look, u in also:
+            self.count(self.told.number([u.clause], Verdict.CONFORMS), t.both(look, seen))
+            self.count(self.told.number([u.clause], Verdict.UNSEEN), t.both(look, hidden))
         t.do("ret i32 0")
         return self.function(name)
 
@@ -213,22 +218,38 @@ class _Call(Step):
             self.wrong(t.both(t.both(active, seen), t.either(want.bad, differs)))
             self.wrong(t.both(active, want.bad))
         assigned: dict[str, str] = {}
+        for look, u in self._assigns(op.updates, active, assigned):
+            self._say(look if look != active else "true", u.clause)
+        for ensure in op.ensures:
+            if ensure.clause in self.disregard:
+                continue
+            self.wrong(t.both(active, t.invert(self.truth(ensure.test, active))))
+            self._say("true", ensure.clause)
+        return assigned
+
+    def _assigns(
+        self, updates: tuple[ir.Update, ...], active: str, assigned: dict[str, str]
+    ) -> Iterator[tuple[str, ir.Update]]:
+        """Out fields are what they are to be; gives when each assignment was seen to count.
+        `assigned`, by out field: when it is; those that are already are passed over."""
+        t = self.text
         by_field: dict[str, list[ir.Update]] = {}
-        for u in op.updates:
-            if u.target.startswith("out."):
+        for u in updates:
+            if u.target.startswith("out.") and u.indices:  # of the elements of an array
+                self.wrong(t.both(active, self._any_memory()))
+            elif u.target.startswith("out."):
                 by_field.setdefault(u.target.removeprefix("out."), []).append(u)
-        for name, updates in by_field.items():
-            left = active
-            assigned[name] = "false"
-            for u in reversed(updates):
+        for name, of in by_field.items():
+            before = assigned.setdefault(name, "false")
+            left = t.both(active, t.invert(before))
+            for u in reversed(of):
                 holds = t.both(left, self.truth(u.guard, left))
                 assigned[name] = t.either(assigned[name], holds)
                 left = t.both(left, t.invert(holds))
-                was = self._was_seen(name)
-                look = t.both(holds, was)
+                look = t.both(holds, self._was_seen(name))
                 if look == "false":
                     continue
-                slot = next(s for s in op.slots if s.name == name)
+                slot = next(s for s in self.op.slots if s.name == name)
                 out, want = self.call.get(u.target, slot.type), self.exprs.expr(u.value, look)
                 differs = (
                     t.op(f"icmp ne i{out.bits} {out.text}, {want.text}")
@@ -236,13 +257,7 @@ class _Call(Step):
                     else "true"
                 )
                 self.wrong(t.both(look, t.either(t.either(out.bad, want.bad), differs)))
-                self._say(t.both(look, "true") if look != active else "true", u.clause)
-        for ensure in op.ensures:
-            if ensure.clause in self.disregard:
-                continue
-            self.wrong(t.both(active, t.invert(self.truth(ensure.test, active))))
-            self._say("true", ensure.clause)
-        return assigned
+                yield look, u
 
     def _was_seen(self, name: str) -> str:
         """Whether an out field was seen. Where that is not sure the event is the interpreter's."""
@@ -302,9 +317,9 @@ class _Call(Step):
                         free |= 0xFF << 8 * byte
                 if not free:
                     continue
-                when = succeeded
-                if slot.name in updated:
-                    when = t.both(succeeded, assigned.get(slot.name, "false"))
+                when = assigned.get(slot.name, "false")
+                if slot.name not in updated:
+                    when = t.either(when, succeeded)
                 mask = ~free & ((1 << bits) - 1)
                 change = t.op(f"and i{bits} {change}, {t.choose(when, bits, str(mask), '-1')}")
             differs = t.either(differs, t.op(f"icmp ne i{bits} {change}, 0"))
