@@ -28,11 +28,13 @@ def call_function(
     op: ir.Operation,
     number: int,
     name: str,
+    narrow: int,
 ) -> str:
-    """The function of an operation."""
+    """The function of an operation; `narrow`: with its structure as 32-bit callers have it."""
     t = Text()
     t.label("entry")
-    fields = HypercallFields(t, constants, unit.layout.header.constants, "%row", op)
+    at = unit.layout.header.constants
+    fields = HypercallFields(t, constants, at, "%row", op, narrow)
     return _Call(unit, compiled, told, clauses, fields, op, number).make(name)
 
 
@@ -56,9 +58,11 @@ class _Call(Step):
     def make(self, name: str) -> str:
         """Its text."""
         op, t, compiler = self.op, self.text, self.unit.compiler
-        if op.each is not None or op.status is not None:  # several calls in one
+        if op.each is not None or op.status is not None or op.told:  # several calls in one
             t.do("ret i32 1")
             return self.function(name)
+        if op.arrays:
+            self.wrong(self._any_memory())
         offered = [e for e in op.errors if compiler.open(e.gate)]
         plain = [e for e in offered if not e.after_success]
         late = [e for e in offered if e.after_success]
@@ -262,7 +266,7 @@ class _Call(Step):
     def _was_seen(self, name: str) -> str:
         """Whether an out field was seen. Where that is not sure the event is the interpreter's."""
         slot = next((s for s in self.op.slots if s.name == name), None)
-        if slot is None or slot.size[0] > 8:
+        if slot is None or slot.size[self.call.narrow] > 8:
             return "false"
         _, unsure = self.call.bytes("out")
         if unsure == "true":
@@ -283,7 +287,7 @@ class _Call(Step):
     def _frame(self, succeeded: str, assigned: dict[str, str]) -> str:
         """Whether the frame is judged; a byte that should not change makes it the interpreter's."""
         op, t, call = self.op, self.text, self.call
-        if op.struct_size is None:
+        if call.size is None:
             return "false"
         _, unsure = call.bytes("in")
         if unsure == "true":
@@ -313,7 +317,8 @@ class _Call(Step):
                     continue
                 free = 0
                 for byte in range(step):
-                    if slot.offset[0] <= at + byte < slot.offset[0] + slot.size[0]:
+                    start = slot.offset[call.narrow]
+                    if start <= at + byte < start + slot.size[call.narrow]:
                         free |= 0xFF << 8 * byte
                 if not free:
                     continue

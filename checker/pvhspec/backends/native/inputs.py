@@ -134,7 +134,7 @@ class Fields:
 
 
 class HypercallFields(Fields):
-    """Fields of a call of one operation."""
+    """Fields of a call of one operation; `narrow`: its structure is laid out for 32 bits."""
 
     def __init__(
         self,
@@ -143,17 +143,17 @@ class HypercallFields(Fields):
         constants_at: int,
         row: str,
         op: ir.Operation | None,
+        narrow: int = 0,
     ) -> None:
         super().__init__(text, constants, constants_at, row)
         self.op = op
         self._params = {p.name: n for n, p in enumerate(op.params)} if op else {}
         self._slots = {s.name: s for s in op.slots if s.read} if op else {}
         self._outs = {s.name: s for s in op.slots} if op else {}
-        sized = op.struct_size if op else None
-        self.fixed = sized is not None and sized[0] == sized[1] and op is not None and all(
-            s.offset[0] == s.offset[1] and s.size[0] == s.size[1] for s in op.slots
-        )  # fmt: skip
-        self.size = sized[0] if sized is not None else 0
+        self.narrow = narrow
+        self.size = (
+            op.struct_size[narrow] if op is not None and op.struct_size is not None else None
+        )
 
     def get(self, name: str, type_: Type) -> Val:
         """A plain field of the call."""
@@ -204,7 +204,7 @@ class HypercallFields(Fields):
         return found.text, found.bad
 
     def _bytes(self, what: str) -> Val:
-        if not self.fixed:
+        if self.size is None:
             return Val("null", 64, "true")
         at = self.pointed
         return Val(self.text.op(f"call ptr @bytes_at({self._about(what, at)})"), 64, at.bad)
@@ -234,12 +234,12 @@ class HypercallFields(Fields):
         ).text
 
     def _slot(self, slot: ir.Slot, what: str, bits: int) -> Val:
-        size = slot.size[0]
-        if not self.fixed or size not in (1, 2, 4, 8):
+        size = slot.size[self.narrow]
+        if size not in (1, 2, 4, 8):
             return BAD
         t = self.text
         bad = t.either(self.bytes(what)[1], t.invert(self.seen(what)))
-        raw = t.load(8 * size, t.at(self.safe(what), slot.offset[0]))
+        raw = t.load(8 * size, t.at(self.safe(what), slot.offset[self.narrow]))
         if 8 * size < bits:
             return Val(t.sized(raw, 8 * size, bits), bits, bad)
         return Val(raw, 8 * size, bad) if 8 * size == bits else BAD

@@ -46,7 +46,7 @@ class Module:
         self._compiled, self._kinds = compiled, kinds
         self._clauses = {c: n for n, c in enumerate(spec.clauses)}
         self._functions: list[str] = []
-        self._names: dict[str, str] = {}
+        self._names: dict[tuple[str, int], str] = {}
         self.watched: dict[str, int] = {}
         dispatch = Dispatch(spec, version, mode)
         run = self._run(dispatch)
@@ -59,19 +59,18 @@ class Module:
         self.hints = hints
         self.text = "\n".join(parts).replace("@HINTS@", str(hints))
 
-    def _operation(self, op: ir.Operation) -> str:
-        if op.id not in self._names:
-            name = f"call{len(self.operations)}"
-            self._names[op.id] = name
-            number = len(self.operations)
-            self.operations.append(op)
+    def _operation(self, op: ir.Operation, narrow: int) -> str:
+        if (op.id, narrow) not in self._names:
+            name = self._names[op.id, narrow] = f"call{len(self._names)}"
+            if op not in self.operations:
+                self.operations.append(op)
             self._functions.append(
                 call_function(
-                    self._unit, self._compiled, self.told, self._clauses, CONSTANTS, op, number,
-                    name,
+                    self._unit, self._compiled, self.told, self._clauses, CONSTANTS, op,
+                    self.operations.index(op), name, narrow,
                 )
             )  # fmt: skip
-        return self._names[op.id]
+        return self._names[op.id, narrow]
 
     def _run(self, dispatch: Dispatch) -> str:
         self._operations_used = False
@@ -164,7 +163,20 @@ class Module:
             t.do("br label %python")
             return
         self._operations_used = True
-        name = self._operation(op)
+        if _one_layout(op):
+            self._call(t, self._operation(op, 0))
+            return
+        width = Fields(t, CONSTANTS, 0, "%row").column("width")
+        known, wide, narrow = (t.name(n) for n in ("known", "wide", "narrow"))
+        t.do(f"br i1 {width.bad}, label %python, label %{known}")
+        t.label(known)
+        test = t.op(f"icmp eq i8 {width.text}, 32")
+        t.do(f"br i1 {test}, label %{narrow}, label %{wide}")
+        for label, layout in ((wide, 0), (narrow, 1)):
+            t.label(label)
+            self._call(t, self._operation(op, layout))
+
+    def _call(self, t: Text, name: str) -> None:
         failed = t.op(f"call i32 @{name}(ptr %st, ptr %hints, ptr %cols, i64 %row, i64 %seq)")
         test = t.op(f"icmp ne i32 {failed}, 0")
         t.do(f"br i1 {test}, label %python, label %called, !prof !0")
@@ -242,3 +254,9 @@ class Module:
                 unsure = t.either(unsure, t.both(may, found.bad))
                 may = t.both(may, t.op(f"icmp ult i64 {found.text}, {NOWHERE}"))
         return t.either(may, unsure)
+
+
+def _one_layout(op: ir.Operation) -> bool:
+    """Whether callers of 32 and of 64 bits have one layout of its structure."""
+    sizes = [op.struct_size or (0, 0), *(pair for s in op.slots for pair in (s.offset, s.size))]
+    return all(wide == narrow for wide, narrow in sizes)
