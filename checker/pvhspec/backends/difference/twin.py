@@ -14,6 +14,7 @@ from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.step import Call, call, event
 from pvhspec.backends.solver.views import After, AnyState, Boot
 from pvhspec.ir.ir import Observation, Operation, State, Update
+from pvhspec.types.types import Type
 
 __all__ = ["LOAD", "OTHER", "Focus", "Sides", "Twin"]
 
@@ -121,7 +122,7 @@ class Twin(Chain):
         """The same call on the second side: its arguments are those of the first, its answer is
         its own."""
 
-        def rule(name: str, term: Term) -> None:
+        def rule(name: str, type_: Type, term: Term) -> None:
             if name.startswith("out.") or name == "result":
                 return
             same = frame.inputs.get(name)
@@ -129,7 +130,7 @@ class Twin(Chain):
                 same = z3.Const(f"{frame.prefix}{name}", term.sort())
                 frame.inputs[name] = same
                 if frame.rule is not None:
-                    frame.rule(name, same)
+                    frame.rule(name, type_, same)
             self.ground.constraints.append(term == same)
 
         return Frame(f"{frame.prefix}second.", self.other, {}, rule=rule)

@@ -17,7 +17,7 @@ from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.step import Call, call, special_operation
 from pvhspec.backends.solver.views import Boot
 from pvhspec.ir.ir import Operation, Spec, Version
-from pvhspec.types.types import BitsType
+from pvhspec.types.types import BitsType, Type
 
 __all__ = ["Cell", "Known", "Question"]
 
@@ -111,7 +111,7 @@ class Question:
     def _rule(self, ground: Ground, outs: dict[str, int]) -> Any:
         known = {**self.inputs, **{f"out.{n}": v for n, v in outs.items()}}
 
-        def rule(name: str, term: Term) -> None:
+        def rule(name: str, _: Type, term: Term) -> None:
             if name in known:
                 value = known[name]
                 ground.constraints.append(term if value is True else term == value)

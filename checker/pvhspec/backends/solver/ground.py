@@ -63,7 +63,7 @@ class Frame:
     vars: dict[str, Term] = field(default_factory=dict)
     memo: dict[int, tuple[Expr, Term]] = field(default_factory=dict)
     scope: Term | None = None
-    rule: Callable[[str, Term], None] | None = None
+    rule: Callable[[str, Type, Term], None] | None = None
 
     def inside(self, new: dict[str, Term]) -> Frame:
         """The same with more variables."""
@@ -113,7 +113,6 @@ class Ground:
         self.map_reads: dict[tuple[str, str, tuple[int, ...]], tuple[tuple[Term, ...], Term]] = {}
         self.loads: list[tuple[str, Term, list[Term]]] = []  # address, bytes from the top
         self.sparing = True
-        self.one_will_do = False  # an execution is looked for: what cannot be said may be left out
 
     # ---- asking --------------------------------------------------------------------------------
 
@@ -297,7 +296,7 @@ class Ground:
         if name not in frame.inputs:
             frame.inputs[name] = self.sorts.const(f"{frame.prefix}{name}", type_)
             if frame.rule is not None:
-                frame.rule(name, frame.inputs[name])
+                frame.rule(name, type_, frame.inputs[name])
         return frame.inputs[name]
 
     def cell(self, view: View, state: str, index: tuple[Term, ...]) -> Term:

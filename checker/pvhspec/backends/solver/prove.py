@@ -20,6 +20,7 @@ from pvhspec.backends.solver.obligation import (
     by_payment,
 )
 from pvhspec.backends.solver.parallel import Job, run_all
+from pvhspec.backends.solver.reach import written
 from pvhspec.backends.solver.replay import Trial
 from pvhspec.backends.solver.rewrite import gates_in, walk
 from pvhspec.backends.solver.search import rank
@@ -296,13 +297,13 @@ def _moves(
         else:
             idle += 1
     for op in (o for o in spec.operations if touched(o)):
-        if not reads & {u.target for u in (*op.updates, *op.always)}:
+        if not reads & written(op):
             idle += 1
             continue
         for part in alike(op, group):
             yield _Facts(spec, claim, part[0], of).call(op, part, budget, whole)
     for block in (b for b in spec.observations if touched(b)):
-        if not reads & {u.target for u in block.updates}:
+        if not reads & written(block):
             idle += 1
             continue
         for part in alike(block, group):
@@ -326,6 +327,7 @@ class _Facts:
         self.spec, self.where = spec, where
         self.bodies = {i.name: aim(i, *where).goal for i in spec.invariants}
         self.aim = of(claim, *where)
+        self.told = of is aim  # how a step does what it does not keep
         kept = isinstance(claim, Kept)
         self.name = claim.clause if kept else claim.name
         self.first = () if kept else (claim.name, *claim.using)
@@ -391,7 +393,7 @@ class _Facts:
 
         def step(names: list[str]) -> tuple[Outcome, list[str]]:
             known = [self.bodies[n] for n in names]
-            outcome = by_call(self.spec.states, special, known, self.aim, budget)
+            outcome = by_call(self.spec.states, special, known, self.aim, budget, plain=self.told)
             others = [n for n in self.bodies if n not in names]
             if outcome.broken is None:
                 return outcome, others if outcome.status == "open" else []
@@ -401,7 +403,8 @@ class _Facts:
                 return outcome, missing
             against = trial.against(outcome.broken)
             if not against:
-                return Outcome("refuted", trial.shrunk(outcome.broken)), []
+                broken = trial.shrunk(outcome.broken) if self.told else outcome.broken
+                return Outcome("refuted", broken), []
             if own is not self.spec:
                 why = f"the documented clauses alone do not rule it out; with all: {against}"
                 return Outcome("open", why=why), others

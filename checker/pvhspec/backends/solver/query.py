@@ -164,7 +164,7 @@ class _Call:
             if every:
                 why = f"{self.op.name} is there {self.op.gate}"
             return Answer("no", self.subject, why=why)
-        end = time.monotonic() + options.budget
+        end = time.process_time() + options.budget
         possible: list[tuple[Combo, ...]] = []
         forbidding: dict[str, None] = {}
         trouble = ""
@@ -187,7 +187,7 @@ class _Call:
         for group in sorted(possible, key=lambda g: min(map(rank, g))):
             if not any(self._ways(special) for special in self._specials(group)):
                 return Answer("told", self.subject, holds_in=holds_in, why=_UNSAID)
-            left = end - time.monotonic()
+            left = end - time.process_time()
             if left <= 0:
                 break
             found = self._found(min(group, key=rank), options.depth, left)
@@ -239,7 +239,7 @@ class _Call:
             return ()
         tracked = TrackedCall(self.spec, special, where)
         for error in others:
-            left = min(_FOR_POSSIBLE, end - time.monotonic())
+            left = min(_FOR_POSSIBLE, end - time.process_time())
             wanted = [*tracked.by(error), *tracked.so(self.when, where)]
             with suppress(Unsupported):
                 if left > 0 and tracked.possible(left, wanted)[0] is False:

@@ -13,7 +13,7 @@ from pvhspec.backends.solver.goals import Goal, Where, specials
 from pvhspec.backends.solver.ground import Frame, Unsupported
 from pvhspec.backends.solver.prove import Proof, prove
 from pvhspec.backends.solver.query import Answer, Options, places, state_after
-from pvhspec.backends.solver.reach import Chain, Execution, Step, reads_of, relevant
+from pvhspec.backends.solver.reach import Chain, Execution, Step, reads_of, relevant, written
 from pvhspec.backends.solver.replay import holds
 from pvhspec.backends.solver.rewrite import decide_gates, gates_in, solve_equalities, substitute
 from pvhspec.backends.solver.search import Sought, broken_by, played, rank, shortest
@@ -56,7 +56,7 @@ def reachable(spec: Spec, question: Reach, options: Options) -> Answer:
     every = places(spec, question.place)
     if not every:
         return Answer("no", "", why="no release and mode is asked about")
-    end = time.monotonic() + options.budget
+    end = time.process_time() + options.budget
     holds_in = shown_combos(every, combos(spec))
     try:
         forbidding = _forbidden(spec, question, every, options.budget)
@@ -66,7 +66,7 @@ def reachable(spec: Spec, question: Reach, options: Options) -> Answer:
         return _by_invariants(spec, forbidding, holds_in, options)
     # First what is near; then a proof that there is none; what is far takes longest.
     near = min(_NEAR, options.depth)
-    found = _search(spec, question, every, range(near + 1), min(end, time.monotonic() + _SHORT))
+    found = _search(spec, question, every, range(near + 1), min(end, time.process_time() + _SHORT))
     if isinstance(found, str):
         proved = _induction(spec, question, every, found, options)
         if proved.status == "no":
@@ -155,7 +155,7 @@ def _search(
     trouble = "not decided in the time given"
     nearest = _nearest(spec, question, every)
     for number, where in enumerate(nearest):
-        left = (end - time.monotonic()) / (len(nearest) - number)
+        left = (end - time.process_time()) / (len(nearest) - number)
         if left <= 0:
             break
         way = Sought(goal, partial(_against, spec, question, where))
@@ -245,7 +245,7 @@ def _clauses(
     for op in relevant(spec, items, reads, expressions):
         if not isinstance(op, Operation):
             continue
-        if not reads & {u.target for u in (*op.updates, *op.always)}:
+        if not reads & written(op):
             continue
         special = special_operation(op, *where)
         if special is None:

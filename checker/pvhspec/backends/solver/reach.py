@@ -16,14 +16,14 @@ from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.step import Call, call, event
 from pvhspec.backends.solver.views import After, Boot
 from pvhspec.ir.ir import Cell, Expr, Observation, Operation, Spec, State
-from pvhspec.types.types import BitsType
+from pvhspec.types.types import BitsType, Type
 
-__all__ = ["SMALL", "Chain", "Execution", "Found", "Move", "reads_of", "relevant"]
+__all__ = ["SMALL", "Chain", "Execution", "Found", "Move", "reads_of", "relevant", "written"]
 
 _FIRST = z3.BitVecVal(0, 8)
 _FOR_WISHES = 10.0  # seconds; enough that what is told does not hang on how busy a machine is
 _PLAIN = {"cpl": 0, "width": 64, "caller": 0, "current": 0}
-SMALL = 8  # domains, ports, vCPUs and words of all calls but the last are below it
+SMALL = 16  # domains, ports, vCPUs, grants and words of all calls but the last are below it
 
 Step = Operation | Observation
 
@@ -55,6 +55,12 @@ def reads_of(nodes: Iterator[Expr]) -> set[str]:
     return {n.state for node in nodes for n in walk(node) if isinstance(n, Cell)}
 
 
+def written(item: Step) -> set[str]:
+    """The states and out fields that a step may write."""
+    always = item.always if isinstance(item, Operation) else ()
+    return {u.target for u in (*item.updates, *always)}
+
+
 def relevant(
     spec: Spec, items: list[Step], wanted: set[str], expressions: Callable[[Any], Iterator[Expr]]
 ) -> list[Step]:
@@ -69,8 +75,7 @@ def relevant(
             if drift is not None:
                 states |= reads_of(iter((drift,)))
         for item in items:
-            always = item.always if isinstance(item, Operation) else ()
-            if item in chosen or not {u.target for u in (*item.updates, *always)} & states:
+            if item in chosen or not written(item) & states:
                 continue
             chosen.append(item)
             states |= reads_of(expressions(item))
@@ -111,14 +116,13 @@ class Chain:
 
     def __init__(self, states: dict[str, State], *, usual: bool, alone: bool) -> None:
         self.ground = Ground(states)
-        self.ground.one_will_do = True
         self.boot = Boot(self.ground, usual)
         self.view: View = self.boot
         self.watched: dict[str, Term] = {}  # what an execution is to tell the values of
         self._alone = alone
         self._steps: list[tuple[Term, list[_Alternative]]] = []
-        kinds = [v.type for s in states.values() for v in s.indices]
-        self._index_widths = {k.width for k in kinds if isinstance(k, BitsType)}
+        kinds = {v.type for s in states.values() for v in s.indices}
+        self._index_types = {k for k in kinds if isinstance(k, BitsType) and k.name is not None}
 
     def extend(self, items: list[Step]) -> None:
         """One more step, any of these."""
@@ -162,10 +166,10 @@ class Chain:
             if taken is not None:
                 usual["width"] = 64
 
-        def rule(name: str, term: Term) -> None:
+        def rule(name: str, type_: Type, term: Term) -> None:
             if name in usual:
                 self.ground.constraints.append(term == usual[name])
-            elif taken is not None and z3.is_bv(term) and term.size() in self._index_widths:
+            elif taken is not None and type_ in self._index_types:
                 self.ground.constraints.append(z3.ULT(term, SMALL))
 
         return Frame(prefix, self.view, {}, scope=taken, rule=rule)

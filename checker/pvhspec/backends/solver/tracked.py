@@ -60,11 +60,11 @@ class Tracked:
     def forbidding(self, terms: Iterable[Term] = ()) -> tuple[str, ...]:
         """After `possible` has said no: clauses that forbid it, none of which could be spared."""
         assert self._search is not None
-        fixed, end = list(terms), time.monotonic() + _FOR_LESS
+        fixed, end = list(terms), time.process_time() + _FOR_LESS
         core = {t.get_id() for t in self._search.core()}
         kept = {n: t for n, t in self.truths.items() if t.get_id() in core}
         for name in tuple(kept):
-            left = end - time.monotonic()
+            left = end - time.process_time()
             if left <= 0:
                 break
             fewer = {n: t for n, t in kept.items() if n != name}

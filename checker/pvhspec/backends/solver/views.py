@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import z3
 
-from pvhspec.backends.solver.ground import Frame, Ground, Unsupported, View
-from pvhspec.backends.solver.rewrite import walk
+from pvhspec.backends.solver.ground import Frame, Ground, View
+from pvhspec.backends.solver.rewrite import substitute, walk
 from pvhspec.backends.solver.sorts import Term, bound, in_range
-from pvhspec.ir.ir import Expr, Op, State, Update, Var
+from pvhspec.ir import build
+from pvhspec.ir.ir import Expr, Op, Quant, State, Update, Var
+from pvhspec.types.types import BOOL
 
 __all__ = ["After", "AnyState", "Boot", "Write"]
 
@@ -133,32 +135,46 @@ class After:
         update, ground = write.update, self._ground
         binders = {v.name: v for v in update.binders}
         bound_: dict[str, Term] = {}
-        solved: set[int] = set()
+        left: list[tuple[Expr, Term]] = []
         tests: list[Term] = [write.when]
-        for at, (node, term) in enumerate(zip(update.indices, index, strict=True)):
+        for node, term in zip(update.indices, index, strict=True):
             found = self._binder(node, term, write.frame, binders)
             if found is None or found[0] in bound_:
+                left.append((node, term))
                 continue
             name, value = found
             bound_[name] = value
-            solved.add(at)
             limit = bound(binders[name].type)
             if limit is not None:
                 tests.append(z3.ULT(value, limit))
-        if len(bound_) < len(binders):
-            if ground.one_will_do:  # some execution in which this does not come up
-                ground.constraints.append(z3.Not(write.when))
-                return z3.BoolVal(False), self._before.read(update.target, index)
-            raise Unsupported(f"{update.clause}: an index computed from a bound variable")
         frame = write.frame.inside(bound_) if bound_ else write.frame
-        for at, (node, term) in enumerate(zip(update.indices, index, strict=True)):
-            if at not in solved:
-                here = ground.expr(node, frame)
-                if not here.eq(term):
-                    ground.offer(node.type, here)
-                    tests.append(here == term)
+        others = tuple(v for v in update.binders if v.name not in bound_)
+        if others:
+            frame = self._some(others, left, write, frame)
+        for node, term in left:
+            here = ground.expr(node, frame)
+            if not here.eq(term):
+                ground.offer(node.type, here)
+                tests.append(here == term)
         tests.append(ground.expr(update.guard, frame))
         return z3.And(*tests), ground.expr(update.value, frame)
+
+    def _some(
+        self, others: tuple[Var, ...], left: list[tuple[Expr, Term]], write: Write, frame: Frame
+    ) -> Frame:
+        """With values for variables that no index is: ones that write the cell, if any do."""
+        ground = self._ground
+        places = {f"at.{n}": term for n, (_, term) in enumerate(left)}
+        same = [
+            build.eq(node, Var(at, node.type)) for (node, _), at in zip(left, places, strict=True)
+        ]
+        here = build.all_of([*same, write.update.guard])
+        renamed = {v.name: Var(f"{v.name}.other", v.type) for v in others}
+        there = substitute(here, dict(renamed))
+        frame = frame.inside({**{v.name: ground.fresh(v.name, v.type) for v in others}, **places})
+        no_others = Quant("forall", tuple(renamed.values()), build.implies(there, here), BOOL)
+        ground.assume(no_others, frame, write.when)
+        return frame
 
     def _binder(
         self, node: Expr, term: Term, frame: Frame, binders: dict[str, Var]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from pvhspec.backends.solver.claims import claims
 from pvhspec.backends.solver.combos import alike, combos
 from pvhspec.backends.solver.goals import Goal, Where, goals, specials
 from pvhspec.backends.solver.ground import Frame, Ground, Unsupported
 from pvhspec.backends.solver.obligation import Search
 from pvhspec.backends.solver.parallel import Job, run_all
-from pvhspec.backends.solver.reach import Chain, Execution, Step
+from pvhspec.backends.solver.reach import Chain, Execution, Step, reads_of, written
 from pvhspec.backends.solver.rewrite import decide_gates, solve_equalities
 from pvhspec.backends.solver.search import Sought, broken_by, rank, run_moves, shortest
 from pvhspec.backends.solver.views import AnyState
@@ -61,9 +62,10 @@ def _places(spec: Spec, clause: str) -> Iterator[Where]:
     """Releases and modes in which the steps that a clause is about differ; real ones first."""
     every = [c for c in combos(spec) if spec.clauses[clause].gate.open(*c)]
     groups: list[tuple[Where, ...]] = []
+    claimed = reads_of(c.body for c in claims(spec) if c.clause == clause)
     items: tuple[Step, ...] = (*spec.operations, *spec.observations)
     for item in items:
-        if clause in _mentioned(item):
+        if clause in _mentioned(item) or claimed & written(item):
             groups += alike(item, every)
     best = dict.fromkeys(min(g, key=rank) for g in groups or ([tuple(every)] if every else []))
     yield from sorted(best, key=rank)[:_MOST_PLACES]
@@ -83,14 +85,14 @@ def _mentioned(item: Operation | Observation) -> set[str]:
 def _at(
     spec: Spec, clause: str, items: list[Step], where: Where, depth: int, budget: float
 ) -> Witness:
-    end = time.monotonic() + budget
+    end = time.process_time() + budget
     possible = [
         g for g in goals(spec, clause, items, where) if _possible(spec, g, where, end) is not False
     ]
     if not possible:
         return Witness(clause, "never", where)
     ways = [Sought(g, partial(confirm, spec, clause, g, where)) for g in possible]
-    found = shortest(spec, ways, items, where, range(depth + 1), end - time.monotonic())
+    found = shortest(spec, ways, items, where, range(depth + 1), end - time.process_time())
     if isinstance(found, str):
         return Witness(clause, "open", where, why=found)
     way, execution = found
@@ -111,7 +113,7 @@ def _possible(spec: Spec, goal: Goal, where: Where, end: float) -> bool | None:
     try:
         goal.ask(chain)
         _keep_invariants(spec, chain.ground, chain.view, where)
-        answer, _ = Search(chain.ground, min(3.0, end - time.monotonic())).run([])
+        answer, _ = Search(chain.ground, min(3.0, end - time.process_time())).run([])
     except Unsupported:
         return None
     return answer
