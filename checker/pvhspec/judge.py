@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 from pvhspec.backends.binding import Binder, header_mode, header_version
-from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.interpreter.compiled import compiled_for
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.orders import Orders
 from pvhspec.backends.protocol import Judgement, Seen
@@ -119,7 +119,7 @@ class Judging:
         header = trace.header
         release, kind = _where(spec, trace, version, mode)
         self.release, self.mode = release, kind
-        self.compiled = _compiled(spec, release, kind, authority)
+        self.compiled = compiled_for(spec, release, kind, authority)
         self.report = Report(
             trace.path,
             header.hypervisor.name or "unknown",
@@ -222,16 +222,3 @@ def _where(
     if release is None or header.hypervisor.name not in (None, "xen"):
         release = version or spec.releases[-1]
     return release, kind
-
-
-# The last that was made: traces that are judged one after the other are mostly of one kind.
-_ready: dict[tuple[Version, str, str], Compiled] = {}
-
-
-def _compiled(spec: Spec, release: Version, mode: str, authority: str) -> Compiled:
-    """The specification made ready for a release, mode and authority."""
-    where = (release, mode, authority)
-    if where not in _ready or _ready[where].spec is not spec:
-        _ready.clear()
-        _ready[where] = Compiled(spec, *where)
-    return _ready[where]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pvhspec.backends.binding import Binder, header_mode, header_version
+from pvhspec.backends.interpreter.compiled import compiled_for
 from pvhspec.backends.interpreter.machine import Machine
 from pvhspec.backends.interpreter.orders import Orders
 from pvhspec.backends.protocol import Fact, Judgement, Seen, Verdict
@@ -136,7 +137,7 @@ def judged(
     found.text = str(capture.header["hypervisor"].get("text", ""))
     found.seconds = capture.seconds
     given = found.given = {name: dict(table) for name, table in header.given.items()}
-    one = Machine(spec, release, mode, given=given)
+    one = Machine(spec, release, mode, given=given, compiled=compiled_for(spec, release, mode))
     writes: dict[tuple[int, ...], dict[int, None]] = {}
     one.store.writers = _Noting(found.shown, writes)
     machine = Orders(one)

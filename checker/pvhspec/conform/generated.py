@@ -15,6 +15,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from pvhspec.backends.interpreter.compiled import compiled_for
+from pvhspec.backends.machine.model import definite_spec
 from pvhspec.conform.boots import Boot, boot
 from pvhspec.conform.findings import Finding, found_in, save, told
 from pvhspec.conform.gated import accepted
@@ -177,6 +179,8 @@ def _generate(spec: Spec, session: Session, version: Version, pool: Pool) -> Non
     options = session.options
     end = session.started + options.budget
     foretold: dict[int, Counter[str]] = {}
+    for each in (spec, definite_spec(spec)):  # once, for all the processes of the pool
+        compiled_for(each, version, MODE).make_all()
     number, failed, ended = 0, 0, False
     while True:
         while pool.room and not ended:

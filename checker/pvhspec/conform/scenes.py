@@ -64,7 +64,7 @@ class Scenes:
             tries = _TRIES if writer.plan.number < _EARLY else _FEW
             for _ in range(tries // 5 if sweeping else tries):
                 ask = writer.drawer.call(op)
-                told = self.model.foretell(ask)
+                told = self.model.foretell(ask, clause)
                 if told is not None and clause in told.clauses and (op.modelled or told.code):
                     writer.drawer.take(told)
                     writer.emit(ask, told)

@@ -61,7 +61,7 @@ def test_a_few_hundred_calls_meet_most_errors(spec: Spec) -> None:
     operations = offered(spec, RELEASE, MODE)
     drawer = Drawer(model, Random(5), counts, operations)
     of_channels = [op for op in operations if op.id.startswith("evtchn.")]
-    for _ in range(1500):
+    for _ in range(3000):
         drawer.best(4, of_channels)
     names = {"not_on_vcpu_0", "already_bound", "not_waiting", "closed_port", "fixed_vcpu",
              "not_a_sender", "no_such_pirq", "crosses_page", "user_mode", "far_end"}  # fmt: skip

@@ -13,10 +13,10 @@ from typing import Any
 
 from pvhspec.backends.interpreter.observation import Requirement
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import children
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.protocol import Finding
 from pvhspec.ir.ir import Cell, Expr, Operation, Var
+from pvhspec.ir.walk import children
 
 __all__ = ["Blame", "related"]
 

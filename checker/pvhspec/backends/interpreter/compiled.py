@@ -13,7 +13,7 @@ from pvhspec.backends.interpreter.operation import Stepper
 from pvhspec.ir.ir import Operation, Spec
 from pvhspec.names.gates import Version
 
-__all__ = ["Compiled"]
+__all__ = ["Compiled", "compiled_for"]
 
 
 class Compiled:
@@ -29,7 +29,7 @@ class Compiled:
         mode: str,
         authority: str = "implemented",
     ) -> None:
-        self.spec = spec
+        self.spec, self.version, self.mode = spec, version, mode
         self.compiler = Compiler(spec.states, version, mode)
         self.disregard = (
             {c.id for c in spec.clauses.values() if c.authority == "implemented"}
@@ -63,6 +63,14 @@ class Compiled:
             self._watchers[kind] = [w for w in made if not w.never]
         return self._watchers[kind]
 
+    def make_all(self) -> None:
+        """Make everything now, for processes that are forked from this one."""
+        for op in self.spec.operations:
+            if op.gate.open(self.version, self.mode) or op.command is None:
+                self.stepper(op)
+        for kind in dict.fromkeys(o.event for o in self.spec.observations):
+            self.watchers(kind)
+
     def take_over(self, other: Compiled, operations: Container[str], kinds: Container[str]) -> None:
         """Use what another makes ready, but for these operations and kinds of events.
 
@@ -70,3 +78,20 @@ class Compiled:
         """
         self.compiler = other.compiler
         self._other, self._own_operations, self._own_kinds = other, operations, kinds
+
+
+_FEW = 4  # of what was made ready are kept
+# By what it was made of: executions that are judged one after the other are mostly of one kind.
+_ready: dict[tuple[int, Version, str, str], Compiled] = {}
+
+
+def compiled_for(
+    spec: Spec, release: Version, mode: str, authority: str = "implemented"
+) -> Compiled:
+    """The specification made ready for a release, mode and authority; the last few are kept."""
+    where = (id(spec), release, mode, authority)
+    if where not in _ready:
+        if len(_ready) >= _FEW:
+            del _ready[next(iter(_ready))]
+        _ready[where] = Compiled(spec, release, mode, authority)
+    return _ready[where]

@@ -12,10 +12,11 @@ from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
 from pvhspec.backends.interpreter.path import Path, explore
-from pvhspec.backends.interpreter.quantify import Plan, children, vars_of
+from pvhspec.backends.interpreter.quantify import Plan
 from pvhspec.backends.interpreter.store import Cell, Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.ir import ir
+from pvhspec.ir.walk import children, vars_of
 
 __all__ = ["Drifts"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, assert_never
 
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import Planner, children, has_quantifier
+from pvhspec.backends.interpreter.quantify import Planner
 from pvhspec.backends.interpreter.values import Formula, Sym, conj, disj, equal, invert, is_known
 from pvhspec.ir.ir import (
     Cell,
@@ -27,6 +27,7 @@ from pvhspec.ir.ir import (
     State,
     Var,
 )
+from pvhspec.ir.walk import children, has_quantifier
 from pvhspec.names.gates import Gate, Version
 from pvhspec.types.types import BitsType, BoolType, Type
 

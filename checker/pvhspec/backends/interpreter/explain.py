@@ -6,12 +6,12 @@ from typing import Any
 
 from pvhspec.backends.interpreter.observation import Instance, Requirement
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import children
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY, OneOf, Sym, is_known
 from pvhspec.backends.memory import MemoryImage
 from pvhspec.backends.protocol import Fact, Finding, Seen
 from pvhspec.ir.ir import Input, MapInput, Spec
+from pvhspec.ir.walk import children
 from pvhspec.types.types import BitsType, BoolType, EnumType, Type
 
 __all__ = ["assumptions", "cells_shown", "instance_shown", "shown_value"]

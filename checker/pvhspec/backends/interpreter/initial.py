@@ -8,10 +8,10 @@ from typing import Any
 from pvhspec.backends.interpreter.drift import Drifts
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import vars_of
 from pvhspec.backends.interpreter.store import Drift, Store
 from pvhspec.backends.interpreter.values import ANY
 from pvhspec.ir.ir import Expr, Spec, State
+from pvhspec.ir.walk import vars_of
 from pvhspec.types.types import BoolType, EnumType
 
 __all__ = ["initial_store"]

@@ -144,7 +144,7 @@ class Machine:
         self._looked(seen, None, run, found)
         self._blame.called(seen.seq, op, not answered(op, call.ret, seen.fields))
         if found.overflow:
-            self._lose(op, seen)
+            self._left_open(stepper, seen, call)
             yield self._unseen(op.success, seen, ("too many possibilities",))
             return
         if not found.ways:
@@ -162,6 +162,12 @@ class Machine:
         if op.disturbs and not (call.ret is not None and call.ret < 0 and found.ways[0][1].clauses):
             self._disturb(op)
         yield from self._told(seen, call, found)
+
+    def _left_open(self, stepper: Stepper, seen: Seen, call: Call) -> None:
+        """It stays open which way a call went: what it answered tells what it changed."""
+        self._resume(stepper, seen, call)
+        if call.operation.disturbs:
+            self._disturb(call.operation)
 
     def _overflowed(self, seen: Seen, call: Call, found: Explored) -> Explored:
         """There are too many ways to follow: what is made of that."""
@@ -189,7 +195,7 @@ class Machine:
         self.store.blur(p for p, _ in found.ways)
 
     def _resume(self, stepper: Stepper, seen: Seen, call: Call) -> None:
-        """After a violation: go on from what was seen, and forget what it makes doubtful."""
+        """Go on from what was answered, right or wrong, and forget what that makes doubtful."""
         op = call.operation
         code = answered(op, call.ret, seen.fields)
         if code is None or code in {e.code for e in op.errors if e.after_success}:

@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
+from pvhspec.backends.interpreter.observation import Reads
 from pvhspec.backends.interpreter.path import Explored, Path, explore
 from pvhspec.backends.interpreter.quantify import Plan
 from pvhspec.backends.interpreter.store import Store
@@ -24,11 +25,12 @@ class Debts:
             _Kind(o, compiler) for o in obligations if compiler.constant(o.when) is not False
         ]
         self._open: dict[tuple[str, tuple[Any, ...]], int] = {}
+        self._idle: dict[str, object] = {}  # what was read when nothing was owed nor came to be
 
     def fork(self) -> Debts:
         """The same, to go on by themselves."""
         other = copy(self)
-        other._open = dict(self._open)
+        other._open, other._idle = dict(self._open), {}
         return other
 
     def join(self, other: Debts) -> None:
@@ -48,10 +50,15 @@ class Debts:
         for kind in self._kinds:
             clause = kind.clause
             owed = [values for of, values in self._open if of == clause]
+            now = kind.reads.now(store, seen.fields)
+            if not owed and now is not None and self._idle.get(clause) == now:
+                continue
+            idle = not owed
             for values in dict.fromkeys((*owed, *kind.instances(seen, store))):
                 key = (clause, values)
                 if kind.then.possibly(seen, store, values):
                     # What is owed is paid; whether more is owed shows at the next event.
+                    idle = False
                     if self._open.pop(key, None) is not None:
                         paid = kind.then.certainly(seen, store, values)
                         verdict = Verdict.CONFORMS if paid else Verdict.UNSEEN
@@ -70,6 +77,8 @@ class Debts:
                     seen, store, values
                 ):
                     self._open[key] = seen.seq
+                    idle = False
+            self._idle[clause] = now if idle else None
 
 
 class _Test:
@@ -122,6 +131,7 @@ class _Kind:
         ]
         self.when = _Test(compiler.expr(obligation.when), names)
         self.unless = _Test(compiler.expr(obligation.unless), names)
+        self.reads = Reads((obligation.when, obligation.unless), compiler.planner.states)
         self.then = _Moment(obligation.then, names, compiler)
         self.before = _Moment(obligation.before, names, compiler)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
 from pvhspec.backends.interpreter.path import Explored, Path, TooMuch, explore
-from pvhspec.backends.interpreter.quantify import Plan, children, vars_of
+from pvhspec.backends.interpreter.quantify import Plan
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.updates import Writer
 from pvhspec.backends.interpreter.values import is_large
@@ -25,8 +25,9 @@ from pvhspec.ir.ir import (
     State,
     Var,
 )
+from pvhspec.ir.walk import children, vars_of
 
-__all__ = ["MOST_OPEN", "MOST_WAYS", "Instance", "Requirement", "Watcher"]
+__all__ = ["MOST_OPEN", "MOST_WAYS", "Instance", "Reads", "Requirement", "Watcher"]
 
 MOST_WAYS = 16  # ways one instance of a requirement is looked at
 MOST_OPEN = 16  # instances of one requirement left open in full; the rest is tried in one way
@@ -58,7 +59,7 @@ class Requirement:
         self.clause = clause
         self.text = test
         self.closed = compiler.constant(test) is True
-        self._reads = Reads(test, compiler.planner.states)
+        self._reads = Reads((test,), compiler.planner.states)
         self._held: object = None  # what was read when every instance simply held
         guards: list[Fn] = []
         plans: list[Plan] = []
@@ -152,14 +153,15 @@ class Requirement:
 
 
 class Reads:
-    """What an expression may read: fields of the event, and states with all that their initial
+    """What expressions may read: fields of the event, and states with all that their initial
     value and drift hang on."""
 
-    def __init__(self, test: Expr, states: Mapping[str, State]) -> None:
+    def __init__(self, tests: tuple[Expr, ...], states: Mapping[str, State]) -> None:
         self._states: dict[str, None] = {}
         self._fields: dict[str, None] = {}
         self._memory = False
-        self._walk(test, states)
+        for test in tests:
+            self._walk(test, states)
 
     def _walk(self, node: Expr, states: Mapping[str, State]) -> None:
         if isinstance(node, Input | MapInput):

@@ -89,10 +89,11 @@ class Stepper:
 
     # ---- the step ------------------------------------------------------------------------------
 
-    def step(self, path: Path, call: Call, *, changes: bool = True) -> Outcome:
+    def step(self, path: Path, call: Call, *, changes: bool = True, named: bool = False) -> Outcome:
         """One run. Raises Inconsistent with a Finding if it cannot have been so.
 
         `changes` False: only whether it may have been so, and nothing of the state after it.
+        `named`: an error that was not seen but supposed has its clause among the outcome's, too.
         """
         clauses: list[str] = []
         code = answered(self.op, call.ret, path.inputs)
@@ -103,6 +104,8 @@ class Stepper:
         owed = late or due
         if code is None:
             code = self._suppose(path, bool(due), owed, call.ret)
+            if named and code:
+                self._refused(path, code, bool(due), owed, clauses)
         elif code:
             if code >= STATUS and call.ret:
                 self._fail(self.op.success, _number(call.ret), "0")

@@ -11,34 +11,24 @@ other values of its stretch may each be otherwise, and the quantifier says so (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import filterfalse, pairwise
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from pvhspec.backends.interpreter.needs import Need, needed
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import Formula, conj, disj
-from pvhspec.ir.ir import Cell, Const, Expr, MapInput, Op, Quant, State, Var
+from pvhspec.ir.ir import Cell, Const, Expr, MapInput, Op, State, Var
+from pvhspec.ir.walk import bound_in, children, conjuncts, vars_of
 from pvhspec.types.types import BitsType, Type
 
 if TYPE_CHECKING:
     from pvhspec.backends.interpreter.evaluate import Compiler
 
-__all__ = [
-    "Plan",
-    "Planner",
-    "Samples",
-    "children",
-    "conjuncts",
-    "has_quantifier",
-    "size_of",
-    "vars_of",
-]
+__all__ = ["Plan", "Planner", "Samples", "size_of"]
 
-_EXPRESSIONS = get_args(Expr)
-# The fields in which expressions hold others; not those they bind.
-_PARTS = {k: tuple(f.name for f in fields(k) if f.name != "vars") for k in _EXPRESSIONS}
 _COMPARISONS = frozenset({"eq", "ult", "ule"})
 _OTHERS = Formula("open", ("others",))
 _MOST_OPEN = 32  # undecided values before a quantifier is left open as a whole
@@ -53,22 +43,13 @@ def size_of(type_: Type) -> int:
     return 2
 
 
-def children(node: Expr) -> Iterator[Any]:
-    """The expressions directly inside one."""
-    for name in _PARTS[type(node)]:
-        value = getattr(node, name)
-        if isinstance(value, tuple):
-            yield from (v for v in value if isinstance(v, _EXPRESSIONS))
-        elif isinstance(value, _EXPRESSIONS):
-            yield value
-
-
 class Samples:
     """The values of a variable that stand for all of them: touched ones for themselves, and the
     first untouched one of each stretch for the others.
 
     `vague`: something they are compared with is unknown. `blind`: a sample says nothing of the
-    others, because the variable is used in a way that no plan fits.
+    others, because the variable is used in a way that no plan fits. `visited`: the touched ones
+    that anything hangs on, if not all.
     """
 
     def __init__(
@@ -76,13 +57,14 @@ class Samples:
         touched: Iterable[int],
         stretches: Iterable[tuple[int, int]],
         *,
+        visited: Iterable[int] | None = None,
         vague: bool = False,
         blind: bool = False,
     ) -> None:
         self.vague, self.blind = vague, blind
         self._touched = set(touched)
         self._stands: dict[int, tuple[int, int]] = {}
-        values = list(self._touched)
+        values = list(self._touched if visited is None else visited)
         for start, end in stretches:
             untouched = filterfalse(self._touched.__contains__, range(start, end))
             first = next(untouched, None)
@@ -138,6 +120,7 @@ class Plan:
     states: frozenset[str]
     lower: _Limits = ()
     upper: _Limits = ()
+    needs: tuple[Need, ...] = ()
     last: tuple[Store, object, Samples] | None = None
 
     def samples(self, path: Path) -> Samples:
@@ -147,7 +130,11 @@ class Plan:
         if self.maps or path.opened(self.states):
             return self._find(path)
         changes = path.store.changes
-        now = (*(changes[s] for s in self.states), *(path.resolve(b(path)) for b in self.bounds))
+        now = (
+            *(changes[s] for s in self.states),
+            *(path.resolve(b(path)) for b in self.bounds),
+            *(need.at(path) for need in self.needs),
+        )
         if self.last is None or self.last[0] is not path.store or self.last[1] != now:
             self.last = (path.store, now, self._find(path))
         return self.last[2]
@@ -180,7 +167,10 @@ class Plan:
         if touched and (min(touched) < least or max(touched) >= size):
             touched = {t for t in touched if least <= t < size}
         inside = sorted(c for c in {*cuts, least, size} if least <= c <= size)
-        return Samples(touched, pairwise(inside), vague=vague, blind=self.blind)
+        visited: Collection[int] = touched
+        for need in self.needs:
+            visited = need.left(path, need.at(path), visited)
+        return Samples(touched, pairwise(inside), vague=vague, blind=self.blind, visited=visited)
 
     def _range(self, path: Path) -> tuple[int, int]:
         """The values that anything hangs on: the first, and the one after the last."""
@@ -213,7 +203,7 @@ class Planner:
     ) -> Plan:
         """The plan for a variable of some expressions; `later` variables have no value yet.
         `asked`: only whether the first holds for all values, or which are those it holds for."""
-        inner = frozenset(later).union(*(_bound_in(b) for b in bodies))
+        inner = frozenset(later).union(*(bound_in(b) for b in bodies))
         uses = self._uses(variable, bodies, inner, frozenset({variable}))
         size = size_of(variable.type)
         fits = size <= _VISIT_ALL
@@ -230,7 +220,8 @@ class Planner:
             [self.states[name] for name in dict.fromkeys(uses.values)],
             size <= 8 or (uses.other and fits), uses.other and not fits,
             frozenset([*(s for s, _ in uses.cells), *uses.values]),
-            *(self._limits(variable, bodies[0], inner, asked) if asked else ()),
+            *(self._limits(variable, bodies[0], inner, asked) if asked else ((), ())),
+            self._needs(variable, bodies[0], inner, asked) if asked else (),
         )  # fmt: skip
 
     def _limits(
@@ -239,11 +230,8 @@ class Planner:
         """What a condition says of where a variable lies, or the premise of what is to hold."""
         lower: list[tuple[Callable[[Path], Any], int]] = []
         upper: list[tuple[Callable[[Path], Any], int]] = []
-        if asked == "forall":
-            if not isinstance(body, Op) or body.op != "implies":
-                return (), ()
-            body = body.args[0]
-        for part in conjuncts(body):
+        premise = _premise(body, asked)
+        for part in () if premise is None else conjuncts(premise):
             if not (isinstance(part, Op) and part.op in ("ult", "ule") and variable in part.args):
                 continue
             a, b = part.args
@@ -256,6 +244,20 @@ class Planner:
             else:
                 lower.append((self._compiler.expr(other), 1 if strict else 0))
         return tuple(lower), tuple(upper)
+
+    def _needs(
+        self, variable: Var, body: Expr, inner: frozenset[Var], asked: str
+    ) -> tuple[Need, ...]:
+        """What a condition needs cells to hold, or the premise of what is to hold."""
+        premise = _premise(body, asked)
+        found: list[Need] = []
+        for cell, admits in ({} if premise is None else needed(premise, variable)).items():
+            place = cell.indices.index(variable)
+            others = [i for at, i in enumerate(cell.indices) if at != place]
+            if not any(vars_of(i) & (inner | {variable}) for i in others):
+                made = tuple(self._compiler.expr(i) for i in cell.indices)
+                found.append(Need(cell.state, place, made, admits))
+        return tuple(found)
 
     def _uses(
         self, variable: Var, bodies: tuple[Expr, ...], inner: frozenset[Var], seen: frozenset[Var]
@@ -388,28 +390,8 @@ def _values(path: Path, state: State) -> Iterator[Any]:
     yield from (path.resolve(v) for (name, _), v in path.cells.items() if name == state.name)
 
 
-def conjuncts(node: Expr) -> Iterator[Expr]:
-    """The parts of a conjunction."""
-    if isinstance(node, Op) and node.op == "and":
-        for part in node.args:
-            yield from conjuncts(part)
-    else:
-        yield node
-
-
-def vars_of(node: Expr) -> set[Var]:
-    """The variables an expression speaks of."""
-    if isinstance(node, Var):
-        return {node}
-    return set().union(*(vars_of(c) for c in children(node)))
-
-
-def has_quantifier(node: Expr) -> bool:
-    """Whether there is a quantifier in an expression."""
-    return isinstance(node, Quant) or any(map(has_quantifier, children(node)))
-
-
-def _bound_in(node: Expr) -> set[Var]:
-    """The variables that quantifiers inside an expression bind."""
-    own = set(node.vars) if isinstance(node, Quant) else set()
-    return own.union(*(_bound_in(c) for c in children(node)))
+def _premise(body: Expr, asked: str) -> Expr | None:
+    """What has to hold of a value for anything to hang on it."""
+    if asked == "exists":
+        return body
+    return body.args[0] if isinstance(body, Op) and body.op == "implies" else None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
 from pvhspec.ir.ir import Update
+from pvhspec.ir.walk import conjuncts, vars_of
 
 if TYPE_CHECKING:
     from pvhspec.backends.interpreter.evaluate import Compiler, Fn

@@ -51,12 +51,13 @@ class Drawer:
         self.model, self.random, self.counts = model, random, counts
         self.pools = Pools(model.spec, model.compiler)
         self._operations = list(operations)
+        self._weights = {op.id: _weight(op) for op in self._operations}
         self._gone = _gone(model)
         self._layouts: dict[tuple[str, str], tuple[str | None, int, int | None]] = {}
 
     def weighted(self, operations: Sequence[Operation]) -> Operation:
         """One of the operations: those with most to say come up most often."""
-        weights = [_weight(op) for op in operations]
+        weights = [self._weights[op.id] for op in operations]
         return self.random.choices(operations, weights)[0]
 
     def best(self, tries: int, among: Sequence[Operation] | None = None) -> tuple[Ask, Foretold]:
@@ -115,9 +116,9 @@ class Drawer:
     def _values(self, op: Operation) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
         sources = self.pools.of_operation(op)
         values: dict[str, int] = {}
-        ask = Ask(op, values)
-        path = Path(self.model.store, self.model.inputs(ask), [])
-        self._numbers(op, values, path)
+        inputs = self.model.inputs(Ask(op, values))
+        self._numbers(op, values, Path(self.model.store, inputs, []))
+        inputs.update(values)
         for slot in op.slots:
             if not slot.read:
                 continue
@@ -128,13 +129,13 @@ class Drawer:
                 value = self.random.randrange(32) if self.random.random() < 0.9 else 1 << 40
             else:
                 bits = 8 * slot.size[1 if self.model.width == 32 else 0]
+                path = Path(self.model.store, inputs, [])  # one run does not see fields change
                 value = self.pools.draw(
                     slot.name, slot.type.name, bits, slot.type.below, sources, path, self.random
                 )
             if op.name == "HVMOP_set_param" and slot.name == "value":
                 value = self._tame(values["index"], value)
-            values[slot.name] = value
-            path.inputs = self.model.inputs(ask)
+            values[slot.name] = inputs[slot.name] = value
         if op.struct is None:
             self._parameters(op, values)
         elif any(s.read and s.name == "len" for s in op.slots) and self.random.random() < 0.1:

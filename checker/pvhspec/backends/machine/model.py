@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pvhspec.backends.binding import Binder
-from pvhspec.backends.interpreter.evaluate import Compiler
+from pvhspec.backends.interpreter.compiled import compiled_for
+from pvhspec.backends.interpreter.evaluate import Fn
 from pvhspec.backends.interpreter.machine import Machine
-from pvhspec.backends.interpreter.operation import Outcome, Stepper
+from pvhspec.backends.interpreter.operation import Outcome
 from pvhspec.backends.interpreter.path import Inconsistent, Path, TooMuch, explore
 from pvhspec.backends.protocol import Call, Seen
 from pvhspec.backends.shown import Map
@@ -30,9 +31,19 @@ from pvhspec.ir.ir import (
     Version,
     status_value,
 )
+from pvhspec.ir.walk import free_vars
 from pvhspec.traces import Event
 
-__all__ = ["Ask", "Foretold", "Memory", "Model", "chosen_port", "inputs_of", "result_of"]
+__all__ = [
+    "Ask",
+    "Foretold",
+    "Memory",
+    "Model",
+    "chosen_port",
+    "definite_spec",
+    "inputs_of",
+    "result_of",
+]
 
 Memory = Literal["ordinary", "readonly", "unreadable"]
 _POINTER = 0x1000  # what a pointer is taken to be; any address but null
@@ -78,14 +89,14 @@ class Model:
         vendor: str = "AuthenticAMD",
         given: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        definite = replace_states(spec)
+        definite = definite_spec(spec)
         self.spec, self.width = definite, width
         self.version, self.mode = version, mode
-        self.machine = Machine(definite, version, mode, given=given)
+        self._compiled = compiled_for(definite, version, mode)
+        self.machine = Machine(definite, version, mode, given=given, compiled=self._compiled)
         self.binder = Binder(definite, version, mode, vendor)
-        self.compiler = Compiler(definite.states, version, mode)
-        self._errno = {v: k for k, v in definite.enums.get("Errno", {}).items()}
-        self._steppers: dict[str, Stepper] = {}
+        self.compiler = self._compiled.compiler
+        self._conditions: dict[tuple[str, str], list[Fn]] = {}
         self._seq = 0
         self.taken = 0  # pages that calls took from Xen, at most
         major, minor = version[:2]
@@ -109,36 +120,42 @@ class Model:
         """The fields of the event that a call would be."""
         return inputs_of(ask, self._common)
 
-    def stepper(self, op: Operation) -> Stepper:
-        """The step function of an operation, made once."""
-        if op.id not in self._steppers:
-            self._steppers[op.id] = Stepper(op, self.compiler, self._errno, set())
-        return self._steppers[op.id]
-
-    def foretell(self, ask: Ask) -> Foretold | None:
-        """What the call would do; None where the model cannot say."""
-        came = self._step(ask, None)
+    def foretell(self, ask: Ask, showing: str | None = None) -> Foretold | None:
+        """What the call would do; None where the model cannot say. `showing`: None, too, where the
+        call could not show this clause, as its own condition does not hold."""
+        inputs = self.inputs(ask)
+        path = Path(self.store, inputs, [])
+        if showing is not None and self._rules_out(ask.op, showing, path):
+            return None
+        came = self._step(ask, path)
         if came is None:
             return None
         path, outcome = came
-        if outcome.code:
-            path, outcome = self._step(ask, outcome.code) or came
         written = dict.fromkeys(clause for _, clause in path.writes.values())
         return Foretold(outcome.code or 0, (*outcome.clauses, *written), path)
 
-    def _step(self, ask: Ask, code: int | None) -> tuple[Path, Outcome] | None:
+    def _step(self, ask: Ask, path: Path) -> tuple[Path, Outcome] | None:
         """The first way a call may go; mostly there is one, as nothing but results is unknown."""
-        stepper, inputs = self.stepper(ask.op), self.inputs(ask)
-        ret = None if code is None else result_of(ask.op, code, inputs)
-        call = Call(ask.op, ret, None, None)
-        path = Path(self.store, inputs, [])
+        stepper = self._compiled.stepper(ask.op)
+        call = Call(ask.op, None, None, None)
         try:
-            return path, stepper.step(path, call)
+            return path, stepper.step(path, call, named=True)
         except (Inconsistent, TooMuch):
             if not path.arity:
                 return None
-        found = explore(self.store, inputs, lambda p: stepper.step(p, call), 64)
+        found = explore(self.store, path.inputs, lambda p: stepper.step(p, call, named=True), 64)
         return found.ways[0] if found.ways else None
+
+    def _rules_out(self, op: Operation, clause: str, path: Path) -> bool:
+        """Whether no condition holds under which a clause would show."""
+        key = (op.id, clause)
+        if key not in self._conditions:
+            made = [e.when for e in op.errors if e.clause == clause and e.when is not None]
+            made += [u.guard for u in (*op.updates, *op.always) if u.clause == clause]
+            known = clause != op.success and not any(map(free_vars, made))
+            self._conditions[key] = [self.compiler.expr(e) for e in made] if known else []
+        tests = self._conditions[key]
+        return bool(tests) and all(path.resolve(test(path)) is False for test in tests)
 
     def commit(self, told: Foretold) -> None:
         """Go on to the state after a call."""
@@ -214,8 +231,18 @@ def chosen_port(op: Operation) -> str | None:
     return next(names, None)
 
 
-def replace_states(spec: Spec) -> Spec:
+# The last specification that was asked for, and the same over states that nobody else changes.
+_last: list[Spec] = []
+
+
+def definite_spec(spec: Spec) -> Spec:
     """The same specification over states that nobody else changes."""
+    if not _last or _last[0] is not spec:
+        _last[:] = [spec, _replaced(spec)]
+    return _last[1]
+
+
+def _replaced(spec: Spec) -> Spec:
     made: dict[str, State] = {}
     for name, state in spec.states.items():
         init = state.init

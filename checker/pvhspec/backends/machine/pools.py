@@ -15,8 +15,8 @@ from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler, Fn
 from pvhspec.backends.interpreter.path import Inconsistent, Path, TooMuch
-from pvhspec.backends.interpreter.quantify import children
 from pvhspec.ir.ir import Cell, Expr, Input, Make, Observation, Op, Operation, Spec, Var
+from pvhspec.ir.walk import children
 
 __all__ = ["Bundles", "Pools"]
 
@@ -82,6 +82,14 @@ class Bundles:
         table = self._payloads.get(key)
         return random.choice(list(table)) if table else None
 
+    def holder(self, key: tuple[str, int, int], random: Random) -> int | None:
+        """What stands at a place of the index of some cell that is of a variant."""
+        state, variant, place = key
+        held = self._held.get((state, variant))
+        if not held:
+            return None
+        return next(islice(held, random.randrange(len(held)), None))[place]
+
 
 @dataclass(slots=True)
 class _Sources:
@@ -89,6 +97,7 @@ class _Sources:
 
     bounds: list[Fn]
     payloads: list[tuple[str, int, int]]
+    holders: list[tuple[str, int, int]]  # where it stands in the index of a cell of a variant
 
 
 class Pools:
@@ -133,6 +142,8 @@ class Pools:
         if way < 0.5:
             if found is not None and found.payloads and random.random() < 0.5:
                 return self.bundles.payload(random.choice(found.payloads), random)
+            if found is not None and found.holders and random.random() < 0.4:
+                return self.bundles.holder(random.choice(found.holders), random)
             return self.bundles.of_kind(kind, random)
         if way < 0.75 and found is not None and found.bounds:
             bound = _value(random.choice(found.bounds), path)
@@ -155,13 +166,16 @@ class Pools:
         seen: set[tuple[str, Expr]] = set()
 
         def sources(name: str) -> _Sources:
-            return made.setdefault(name, _Sources([], []))
+            return made.setdefault(name, _Sources([], [], []))
 
         for node in (n for text in texts for n in _nodes(text)):
             if not (isinstance(node, Op) and node.op in _COMPARISONS):
                 continue
             for a, b in (node.args, node.args[::-1]):
                 if isinstance(b, Cell) and isinstance(a, Make):
+                    for at, index in enumerate(b.indices):
+                        if isinstance(index, Input):
+                            sources(index.name).holders.append((b.state, a.variant, at))
                     for at, part in enumerate(a.args):
                         for name in _inputs(part):
                             sources(name).payloads.append((b.state, a.variant, at))

@@ -185,7 +185,7 @@ def _values(
 
 def _constants(op: Operation, name: str) -> set[int]:
     """Numbers that the text compares an argument with."""
-    from pvhspec.backends.interpreter.quantify import children
+    from pvhspec.ir.walk import children
 
     found: set[int] = set()
 

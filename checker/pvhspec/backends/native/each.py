@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pvhspec.backends.interpreter.quantify import children, conjuncts, size_of, vars_of
+from pvhspec.backends.interpreter.quantify import size_of
 from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
@@ -19,6 +19,7 @@ from pvhspec.backends.native.layout import MOST_NOTED, NOTED, bits_of
 from pvhspec.backends.native.search import alike, limits, window_of
 from pvhspec.backends.native.writes import Write, same_cell, settles, unsure
 from pvhspec.ir import ir
+from pvhspec.ir.walk import children, conjuncts, vars_of
 from pvhspec.types.types import BitsType
 
 __all__ = ["Noted", "each_noted", "none_holds", "note"]

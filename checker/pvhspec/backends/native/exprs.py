@@ -6,10 +6,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Protocol
 
 from pvhspec.backends.interpreter.evaluate import Compiler
-from pvhspec.backends.interpreter.quantify import children
 from pvhspec.backends.native.emit import BAD, FALSE, TRUE, Text, Val, const
 from pvhspec.backends.native.layout import FLAGS, Layout, Table, bits_of, pack, payload_at
 from pvhspec.ir import ir
+from pvhspec.ir.walk import children
 from pvhspec.types.types import EnumType, Type
 
 __all__ = ["NOWHERE", "Exprs", "Inputs", "Unit"]

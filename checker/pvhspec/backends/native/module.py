@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
 from pvhspec.backends.native.calls import call_function
 from pvhspec.backends.native.columns import HELPERS
 from pvhspec.backends.native.emit import Text
@@ -14,6 +13,7 @@ from pvhspec.backends.native.layout import Layout
 from pvhspec.backends.native.step import Told, event_function
 from pvhspec.backends.native.writes import writers
 from pvhspec.ir import ir
+from pvhspec.ir.walk import conjuncts, vars_of
 from pvhspec.names.gates import Version
 
 __all__ = ["CONSTANTS", "MOST_OUTCOMES", "Module"]

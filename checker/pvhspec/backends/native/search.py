@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from pvhspec.backends.interpreter.quantify import children, conjuncts, size_of, vars_of
+from pvhspec.backends.interpreter.quantify import size_of
 from pvhspec.backends.native.emit import BAD, Text, Val
 from pvhspec.backends.native.exprs import NOWHERE, Exprs, Unit
 from pvhspec.backends.native.layout import bits_of
 from pvhspec.ir import ir
+from pvhspec.ir.walk import children, conjuncts, vars_of
 from pvhspec.types.types import BitsType, Type
 
 __all__ = ["Search", "alike", "limits", "negated", "window_of"]

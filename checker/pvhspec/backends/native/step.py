@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.interpreter.quantify import conjuncts
 from pvhspec.backends.native.each import Noted, each_noted, none_holds, note
 from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
@@ -27,6 +26,7 @@ from pvhspec.backends.native.writes import (
 )
 from pvhspec.backends.protocol import Verdict
 from pvhspec.ir import ir
+from pvhspec.ir.walk import conjuncts
 
 __all__ = ["HEAD", "Step", "Told", "event_function"]
 
@@ -305,7 +305,7 @@ def _differs_from_one(test: ir.Expr) -> bool:
 
 def _fixed(node: ir.Expr) -> bool:
     """Whether an expression is made of constants."""
-    from pvhspec.backends.interpreter.quantify import children
+    from pvhspec.ir.walk import children
 
     return isinstance(node, ir.Const) or (
         isinstance(node, ir.Op) and all(_fixed(c) for c in children(node))

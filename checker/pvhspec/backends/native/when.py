@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pvhspec.backends.interpreter.quantify import conjuncts, vars_of
 from pvhspec.backends.native.emit import Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
 from pvhspec.ir import ir
+from pvhspec.ir.walk import conjuncts, vars_of
 
 __all__ = ["So", "gathered"]
 

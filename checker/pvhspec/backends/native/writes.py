@@ -168,7 +168,7 @@ def _debts_read(unit: Unit) -> frozenset[str]:
     found: set[str] = set()
 
     def walk(node: ir.Expr) -> None:
-        from pvhspec.backends.interpreter.quantify import children
+        from pvhspec.ir.walk import children
 
         if isinstance(node, ir.Cell) and node.state not in found:
             found.add(node.state)

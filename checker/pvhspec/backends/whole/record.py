@@ -15,6 +15,7 @@ from typing import Any
 from pvhspec.backends.interpreter.explain import shown_value
 from pvhspec.backends.interpreter.machine import Look, Machine
 from pvhspec.backends.interpreter.operation import Outcome as StepOutcome
+from pvhspec.backends.interpreter.operation import Stepper
 from pvhspec.backends.interpreter.path import MAX_PATHS, Explored, Path, explore
 from pvhspec.backends.interpreter.store import Cell
 from pvhspec.backends.interpreter.values import is_known
@@ -154,6 +155,9 @@ class Recorder(Machine):
             found.overflow = True
         self.patience -= time.monotonic() - start
         return found
+
+    def _left_open(self, stepper: Stepper, seen: Seen, call: Call) -> None:
+        self._lose(call.operation, seen)
 
     def _lose(self, op: Operation, seen: Seen) -> None:
         """Less is forgotten than what the operation may have changed: what it may have made of

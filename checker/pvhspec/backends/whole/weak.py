@@ -13,7 +13,6 @@ from typing import Any
 
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.interpreter.quantify import children
 from pvhspec.backends.interpreter.store import Store
 from pvhspec.backends.interpreter.values import ANY, is_known
 from pvhspec.ir.ir import (
@@ -31,6 +30,7 @@ from pvhspec.ir.ir import (
     Update,
     Var,
 )
+from pvhspec.ir.walk import children
 
 __all__ = ["Weak", "Weakener"]
 
