@@ -58,11 +58,9 @@ class _Call(Step):
     def make(self, name: str) -> str:
         """Its text."""
         op, t, compiler = self.op, self.text, self.unit.compiler
-        if op.each is not None or op.status is not None or op.told:  # several calls in one
+        if op.each is not None or op.status is not None:  # several calls in one
             t.do("ret i32 1")
             return self.function(name)
-        if op.arrays:
-            self.wrong(self._any_memory())
         offered = [e for e in op.errors if compiler.open(e.gate)]
         plain = [e for e in offered if not e.after_success]
         late = [e for e in offered if e.after_success]

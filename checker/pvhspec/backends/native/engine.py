@@ -190,7 +190,7 @@ class Engine:
             self.store.block.raw[self.program.layout.vague + number] = self.store.vague(name) != 0
         open_ = len(self._machine._debts.open()) if len(self.orders._left) == 1 else 0
         self._owed[:] = (1, 0, open_)
-        if seen is not None and seen.call is None and seen.fields.get("caller") is not None:
+        if seen is not None and seen.span is None and seen.fields.get("caller") is not None:
             caller = seen.fields["caller"]
             if seen.kind not in self._special and self._machine.store is self.store:
                 self._owed[:2] = (0, caller + 1)
