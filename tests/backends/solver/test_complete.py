@@ -54,6 +54,41 @@ def test_a_missing_error_lets_an_argument_out_of_its_type() -> None:
     assert "-> 0, port = " in call
 
 
+def test_a_count_that_nothing_fits() -> None:
+    assert found(real_spec(), "XENMEM_increase_reservation", "gap") == []
+    spec = edited(
+        "memory.reservation",
+        "else done >= start and done <= nr and (done == nr or short)",
+        "else done >= start and done <= nr and done == nr and short",
+    )
+    (gap,) = found(spec, "XENMEM_increase_reservation", "gap")
+    assert any("XENMEM_increase_reservation(extent_start =" in line for line in gap.lines)
+
+
+def test_a_status_that_is_never_delivered() -> None:
+    spec = edited(
+        "grant.map",
+        "when host_addr != 0 and grant_at[caller, at] == no_grant",
+        "when host_addr != 0 and maptrack[caller, handle] == nothing",
+    )
+    (dead,) = found(spec, "GNTTABOP_unmap_grant_ref", "dead error")
+    assert dead.subject.endswith("not_there")
+    assert "no_mapping" in dead.what
+
+
+def test_a_parameter_written_twice() -> None:
+    spec = edited(
+        "hypercall.hvm_op",
+        "hvm_param[owner, 37] := task_state(index, value) } }"
+        " else { hvm_param[owner, i] := value }",
+        "hvm_param[owner, 37] := task_state(index, value) } } hvm_param[owner, i] := value",
+    )
+    (both,) = found(spec, "HVMOP_set_param", "contradiction")
+    (call,) = [line for line in both.lines if "HVMOP_set_param(domid = " in line]
+    assert "index = 37" in call
+    assert " writes " in call
+
+
 def test_a_field_of_the_wrong_width() -> None:
     spec = edited("evtchn.op", "4 priority : u32 }", "4 priority : u16 }")
     wrong = [

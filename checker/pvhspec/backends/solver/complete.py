@@ -26,6 +26,7 @@ from pvhspec.backends.solver.vacuity import empty
 from pvhspec.backends.solver.views import AnyState
 from pvhspec.ir.ir import (
     Authority,
+    Choice,
     Error,
     Expr,
     Input,
@@ -149,10 +150,14 @@ class _Asked:
 
     def possible(self, budget: float, *terms: Term) -> bool | None:
         """Whether all of it can be so at once; each question anew."""
+        return self.model(budget, *terms)[0]
+
+    def model(self, budget: float, *terms: Term) -> tuple[bool | None, Any]:
+        """The same, and how."""
         if self._search is None:
             self._search = Search(self.ground, budget)
         self._search.allow(budget)
-        return self._search.run(list(terms))[0]
+        return self._search.run(list(terms))
 
 
 def _of_operation(
@@ -218,6 +223,7 @@ def _gaps(
         asked = _Asked(spec, special, where)
         ground, made = asked.ground, asked.call
         _offer_all(ground, choice.var)
+        _offer_compared(ground, choice, made.frame)
         none = z3.Not(ground.expr(Quant("exists", (choice.var,), choice.when, BOOL), made.frame))
         late = [z3.Not(d) for e, d in made.due if e.after_success]
         ground.constraints += [z3.Not(made.refused), none, *late, made.code == _NO_CODE]
@@ -259,6 +265,15 @@ def _offer_all(ground: Ground, var: Var) -> None:
             ground.offer(kind, z3.BitVecVal(value, kind.width))
 
 
+def _offer_compared(ground: Ground, choice: Choice, frame: Frame) -> None:
+    """What the choice is compared with: where only one value is free, it is one of those."""
+    for node in walk(choice.when):
+        if isinstance(node, Op) and len(node.args) == 2 and choice.var in node.args:
+            other = node.args[node.args[0] == choice.var]
+            if not any(isinstance(n, Var) for n in walk(other)):
+                ground.offer(choice.var.type, ground.expr(other, frame))
+
+
 def _plain(model: Any, term: Term) -> Any:
     value = model.eval(term, model_completion=True)
     return z3.is_true(value) if z3.is_bool(value) else value.as_long()
@@ -285,10 +300,16 @@ def _contradictions(
         a, b = (_written(ground, u, made.frame) for u in (one, other))
         same = [x == y for x, y in zip(a[1], b[1], strict=True)]
         terms = [made.effects, made.allowed, a[0], b[0], *same, a[2] != b[2]]
-        if asked.possible(budget, *terms):
+        answer, model = asked.model(budget, *terms)
+        if answer:
             subject = f"{one.clause}, {other.clause}"
             what = f"both write {one.target}, and not the same; the later counts ({place})"
-            yield Finding("contradiction", subject, what)
+            inputs = {n: _plain(model, x) for n, x in made.frame.inputs.items()}
+            cells = _needed(spec, op, where, inputs, cells_of(ground, asked.view, model))
+            lines = [cell_shown(spec, *c) for c in cells]
+            values = " and ".join(str(model.eval(w[2], model_completion=True)) for w in (a, b))
+            lines.append(f"{call_shown(spec, op, inputs, 0)} writes {values}")
+            yield Finding("contradiction", subject, what, tuple(lines))
 
 
 def _written(ground: Ground, update: Update, frame: Frame) -> tuple[Term, list[Term], Term]:

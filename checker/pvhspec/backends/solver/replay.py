@@ -162,6 +162,8 @@ class Stuck:
         seen = seen_call(self.spec, self.op, self.inputs, code)
         for name in [n for n in seen.fields if n.startswith("out.")]:
             del seen.fields[name]
+        if code == 0 and seen.call is not None and not isinstance(self.op.result, Const):
+            seen.call = replace(seen.call, ret=None)  # whatever number success returns
         return any(j.verdict is Verdict.VIOLATES for j in machine.feed(seen))
 
     def shrunk(self, cells: Cells) -> Cells:
