@@ -95,7 +95,8 @@ class Engine:
         self._status = np.zeros(1, np.int32)
         self._last_call = (-1, -1)
         self._said = 0
-        self._special = {m.event for o in spec.obligations for m in (o.then, o.before)}
+        self._paying = {o.then.event for o in spec.obligations}
+        self._moments = self._paying | {o.before.event for o in spec.obligations}
         self.escapes = 0
         self._wrote()
 
@@ -188,11 +189,14 @@ class Engine:
         self.hints[:] = 0
         for number, name in enumerate(self.spec.states):
             self.store.block.raw[self.program.layout.vague + number] = self.store.vague(name) != 0
+        was_open = int(self._owed[2])
         open_ = len(self._machine._debts.open()) if len(self.orders._left) == 1 else 0
         self._owed[:] = (1, 0, open_)
         if seen is not None and seen.span is None and seen.fields.get("caller") is not None:
             caller = seen.fields["caller"]
-            if seen.kind not in self._special and self._machine.store is self.store:
+            # What was paid, or came too late, may be owed anew at the next event.
+            settled = seen.kind not in (self._moments if was_open else self._paying)
+            if settled and self._machine.store is self.store:
                 self._owed[:2] = (0, caller + 1)
 
     # ---- what was said --------------------------------------------------------------------------

@@ -219,9 +219,11 @@ class Module:
         wide = t.op(f"add i64 {t.sized(caller.text, 32, 64)}, 1")
         same = t.both(t.invert(caller.bad), t.op(f"icmp eq i64 {wide}, {before}"))
         clean = t.both(t.op(f"icmp eq i64 {dirty}, 0"), same)
-        kind = fields.column("kind")
-        for k in {m.event for o in owed for m in (o.then, o.before)}:
-            clean = t.both(clean, t.op(f"icmp ne i8 {kind.text}, {self._kinds[k]}"))
+        kind, none = fields.column("kind"), t.op(f"icmp eq i64 {open_}, 0")
+        other = "true"  # than those that pay a debt, or come too late for one
+        for k in sorted({m.event for o in owed for m in (o.then, o.before)}):
+            other = t.both(other, t.op(f"icmp ne i8 {kind.text}, {self._kinds[k]}"))
+        clean = t.both(clean, t.either(none, other))
         t.do(f"br i1 {clean}, label %done, label %owes")
         t.label("owes")
         fields = Fields(t, CONSTANTS, header.constants, "%row")
