@@ -366,13 +366,14 @@ def explore(
     most: int = MAX_PATHS,
     until: T | None = None,
 ) -> Explored:
-    """Run a step in every way the unknown values allow, up to `most` of them.
+    """Run a step in every way the unknown values allow, up to `most` of them; where there are more,
+    no longer than until that is certain.
 
     `until`: stop at the first way that ends so; what is asked is only whether there is one.
     """
     found = Explored()
     script: list[int] = []
-    for _ in range(most):
+    for done in range(1, most + 1):
         path = Path(store, inputs, script)
         try:
             found.ways.append((path, step(path)))
@@ -384,6 +385,10 @@ def explore(
         except TooMuch:
             break
         del script[len(path.arity) :]
+        # Whatever was possible besides what a run has chosen is a way of its own, at least.
+        besides = sum(path.arity) - len(script) - sum(script)
+        if until is None and done + besides > most:
+            break
         while script and script[-1] + 1 >= path.arity[len(script) - 1]:
             script.pop()
         if not script:
