@@ -42,7 +42,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "wait and yield": ("sched_op", "sched_op_compat", "halt", "pause"),
     "manage vCPUs": ("vcpu_op",),
     "share memory": ("grant_table_op",),
-    "change the memory map": ("memory_op", "second-stage fault"),
+    "change the memory map": ("memory_op", "tmem_op", "second-stage fault"),
     "drive devices": ("physdev_op", "physdev_op_compat", "io", "pci", "serial line", "console_io"),
     "ask or choose what there is": ("xen_version", "vm_assist", "cpuid"),
     "make several calls at once": ("multicall",),
