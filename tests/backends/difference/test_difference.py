@@ -7,6 +7,8 @@ import pytest
 from pvhspec.backends.difference.clauses import Side, differences
 from pvhspec.backends.difference.compare import Told, compare
 from pvhspec.backends.difference.tell import program_of, tell, tell_summary
+from pvhspec.backends.difference.twin import Focus
+from pvhspec.backends.difference.twins import Apart, Pair
 from pvhspec.ir.ir import Spec
 from pvhspec.programs import compile_text
 from tests.backends.solver.edited import edited, real_spec
@@ -115,3 +117,12 @@ def test_releases() -> None:
     assert len(by["apart"]) >= 25
     assert by["open"] == []
     assert found["hypercall.version_text.XENVER_build_id.unreadable"].status == "not visible"
+
+
+def test_what_is_told_of_elements() -> None:
+    """XENMEM_add_to_physmap_batch says of each page how it went."""
+    a, b = (Side(str(v[1]), real_spec(), (v, "pvh_dom0")) for v in ((4, 14), (4, 20)))
+    batch = next(o for o in real_spec().operations if o.name == "XENMEM_add_to_physmap_batch")
+    found = Pair(a, b).apart(Focus(batch.id), range(1), 60.0)
+    assert isinstance(found, Apart)
+    assert "out.told.code" in dict(found.first.moves[-1].maps)

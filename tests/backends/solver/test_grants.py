@@ -30,6 +30,14 @@ MAP, UNMAP = "GNTTABOP_map_grant_ref", "GNTTABOP_unmap_grant_ref"
             MAP,
             id="read only pages are written",
         ),
+        pytest.param(
+            "grant.map",
+            "when looks and write and entry_flags",
+            "when not had and write and entry_flags",
+            "writing_was_granted",
+            MAP,
+            id="who has a page to read it comes to write it",
+        ),
     ],
 )
 def test_an_edit_is_refuted(module: str, old: str, new: str, invariant: str, step: str) -> None:

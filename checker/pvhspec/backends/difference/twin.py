@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import z3
 
 from pvhspec.backends.difference.clauses import Item
 from pvhspec.backends.solver.ground import Frame, View
-from pvhspec.backends.solver.reach import Chain, Found, Step
+from pvhspec.backends.solver.reach import Chain, Found, Step, written
 from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.step import Call, call, event
 from pvhspec.backends.solver.views import After, AnyState, Boot
-from pvhspec.ir.ir import Observation, Operation, State, Update
+from pvhspec.ir.ir import MapInput, Observation, Operation, State, Update
 from pvhspec.types.types import Type
 
 __all__ = ["LOAD", "OTHER", "Focus", "Sides", "Twin"]
@@ -152,13 +153,33 @@ class Twin(Chain):
         """That a result, or a field that both fill in, differs."""
         if first.result is not None and second.result is not None:
             yield one.frame.inputs["result"] != two.frame.inputs["result"]
-        names = {u.target for u in first.updates} & {u.target for u in second.updates}
+        names = written(first) & written(second)
+        elements = {u.target for u in first.updates if u.indices}
         for name in sorted(n for n in names if n.startswith("out.")):
+            if name in elements:
+                yield from self._elements(name, one, two)
+                continue
             filled = [
                 z3.Or(*(self.ground.expr(u.guard, made.frame) for u in _of(name, op)))
                 for op, made in ((first, one), (second, two))
             ]
             yield z3.And(*filled, one.frame.inputs[name] != two.frame.inputs[name])
+
+    def _elements(self, name: str, one: Call, two: Call) -> Iterator[Term]:
+        """That an element of an array differs which both fill in."""
+        ground = self.ground
+        for ours, theirs in product(_of(name, one.op), _of(name, two.op)):
+            shown: list[Term] = []
+            places: list[list[Term]] = []
+            for update, made in ((ours, one), (theirs, two)):
+                at = {v.name: ground.fresh(v.name, v.type) for v in update.binders}
+                frame = made.frame.inside(at)
+                field = MapInput(name, update.indices, update.value.type)
+                shown.append(ground.expr(field, frame))
+                places.append([ground.expr(i, frame) for i in update.indices])
+                places[-1].append(ground.expr(update.guard, frame))
+            *index, filled = zip(*places, strict=True)
+            yield z3.And(*filled, *(a == b for a, b in index), shown[0] != shown[1])
 
     def _events(self, focus: Focus, first: Observation, second: Observation) -> bool:
         frame, _ = self.last_event(first)

@@ -112,7 +112,8 @@ def seen(spec: Spec, move: Move, seq: int = 0) -> Seen:
     """A step as the interpreter takes it."""
     if isinstance(move.item, Operation):
         op = next(o for o in spec.operations if o.id == move.item.id)
-        return seen_call(spec, op, dict(move.inputs), move.code or 0, seq)
+        arrays = {name: dict(table) for name, table in move.maps}
+        return seen_call(spec, op, {**dict(move.inputs), **arrays}, move.code or 0, seq)
     fields: dict[str, Any] = {"caller": 0, "current": 0, "width": 64, "cpl": 0}
     for name, kinds, type_ in spec.events[move.item.event].fields:
         fields[name] = _Table() if kinds else False if isinstance(type_, BoolType) else 0
