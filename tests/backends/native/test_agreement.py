@@ -111,3 +111,11 @@ def test_what_is_told_whatever_is_answered(spec: Spec) -> None:
     assert clause in judge(spec, asked(9), engine="native").violates
     assert not differences(spec, asked(1))
     assert not differences(spec, asked(9))
+
+
+@pytest.mark.parametrize(("name", "most"), [("evtchn_fifo-64", 0.15), ("hvm_op-64", 0.1)])
+def test_captures_are_judged_by_machine_code(spec: Spec, name: str, most: float) -> None:
+    trace = open_trace(str(CORPUS / f"probe/xen-4.17-{name}.jsonl.gz"))
+    rows: list[int] = []
+    report = judge_columns(spec, Judging(spec, trace), ColumnSource(trace), on_python=rows.append)
+    assert len(rows) < most * report.events

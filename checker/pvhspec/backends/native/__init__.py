@@ -15,7 +15,8 @@ How it is made:
 - A quantifier over ports, and `choose lowest`, is a search in a loop (`search`), which remembers
   its last find for each domain until a cell below it changes: the lowest spare port is found at
   once. Ports that nobody has touched are alike, so one of them is enough.
-- What is written `for all` values is noted in a list first (`each`), for all reads come before.
+- What is written `for all` values is noted in a list first (`each`), for all reads come before;
+  what most events do not change is passed over by its first conditions (`when`).
 - Where a write ends a drift, or may, the interpreter does it, for it marks what has drifted.
 - What was said is counted by outcome (`step.Told`), an outcome being some clauses at once.
 - Of an event whose call was judged but whose `on` blocks or obligations were not, only the rest is
@@ -24,9 +25,10 @@ How it is made:
 Only what a trace begins with is compiled, and what comes up often enough later: an operation takes
 some tens of milliseconds, of which nothing is left when it was kept (`cache`).
 
-The interpreter's alone, so far: updates `for all` domains, FIFO words, memory that is pointed to,
-hypercalls of several structures or with a status field, what operations that are not modelled may
-disturb, obligations while one may be owed, calls at the same time, free choices (not of the
-lowest), and everything after a value that is decided on was not seen. A result that was not seen is
-no such value where only one was allowed.
+The interpreter's alone, so far: words of shared memory that may have changed unseen, FIFO words,
+memory that is pointed to, elements of arrays, hypercalls of several structures or with a status
+field, updates `for all` domains, what operations that are not modelled may disturb, obligations
+while one may be owed, calls at the same time, free choices (not of the lowest), and everything
+after a value that is decided on was not seen. A result that was not seen is no such value where
+only one was allowed.
 """
