@@ -47,7 +47,7 @@ class World:
         """A trace of calls of one chapter or two, in which all is seen."""
         names = list(self._chapters)
         of = {names[number % len(names)], rng.choice(names)}
-        among = [op for name in of for op in self._chapters[name]]
+        among = [op for name in names if name in of for op in self._chapters[name]]
         model = self._start.fork()
         drawer = Drawer(model, rng, Counter(), among)
         events: list[Event] = []

@@ -48,6 +48,21 @@ operation it = take documented xen:a.h "x" {
     assert left == [65]  # the one that violates
 
 
+def test_what_is_not_known_is_no_larger_than_its_type() -> None:
+    left = agrees(
+        """
+state held : u32 = any
+hypercall ask = 1 (a : u64) documented xen:a.h "x" {}
+operation it = ask documented xen:a.h "x" {
+  error EINVAL other when u64(held) != a
+  success {}
+}
+""",
+        ((1 << 63,), 0), ((1 << 63,), -22), ((7,), 0), ((8,), -22),
+    )  # fmt: skip
+    assert 0 in left  # it violates: nothing of 32 bits is so large
+
+
 CHAIN = """
 state next[p : Port] : Port = 0
 state owner[p : Port] : Port = 0

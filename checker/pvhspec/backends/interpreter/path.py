@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pvhspec.backends.interpreter.store import Cell, Drift, Store
 from pvhspec.backends.interpreter.values import ANY, Formula, OneOf, Sym, is_known
-from pvhspec.types.types import BoolType, EnumType, Type
+from pvhspec.types.types import BitsType, BoolType, EnumType, Type
 
 __all__ = ["MAX_PATHS", "Explored", "Inconsistent", "Path", "TooMuch", "explore"]
 
@@ -165,6 +165,8 @@ class Path:
             if not self._decide_is(a, b[0]):
                 return False
             return self._decide_eq(self.resolve(a), b)
+        if type(b) is int and isinstance(a.type, BitsType) and b >> a.type.width:
+            return False  # no value of the type is so large
         key = b if is_known(b) else id(b)
         out = self._excluded.setdefault(a, set())
         if key in out:
