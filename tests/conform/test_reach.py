@@ -31,7 +31,7 @@ def test_what_only_other_domains_meet_is_out_of_reach() -> None:
     reasons = {
         f"{USE}send.attached_to_xen": "nothing changes xen_attached",
         f"{BIND}alloc_unbound.not_allowed": "nothing changes domain_privileged",
-        f"{USE}reset.still_running": "nothing changes domain_paused",
+        f"{USE}reset.still_running": "nothing the guest can do brings it about",
         f"{USE}reset.far_ends": "nothing changes xen_attached",
         f"{USE}reset_cont.success": "there is always an error",
         "hypercall.version.XENVER_version.frame": "the call takes no structure",
@@ -40,6 +40,25 @@ def test_what_only_other_domains_meet_is_out_of_reach() -> None:
     in_reach = [f"{USE}close.far_end", f"{USE}send.no_such_port", f"{BIND}bind_pirq.always"]
     seen = [f"{BUILD_ID}.too_long"]
     assert out_of_reach(spec(), [*reasons, *in_reach], *WHERE, GIVEN, seen) == reasons
+
+
+def test_what_no_run_of_the_probe_can_show_is_named_without_a_search() -> None:
+    reasons = {
+        "rings.rings.indices.out": "the probe records no ring",
+        "modes.motherboard.no_interrupt_controller.interval_timer": "the probe records no io",
+        "sched.op.SCHEDOP_shutdown.success": "the guest would be shut down",
+        "sched.op.SCHEDOP_shutdown.success.shut_down": "the guest would be shut down",
+        "vcpu.op.VCPUOP_down.last_one": "the guest would be shut down",
+    }
+    assert out_of_reach(spec(), reasons, *WHERE, GIVEN) == reasons
+
+
+def test_what_another_processor_would_show_is_out_of_reach() -> None:
+    pytest.importorskip("z3")
+    clause = "hypercall.hvm_others.HVMOP_altp2m.unreadable"
+    amd = spec().enums["CpuVendor"]["amd"]
+    assert not out_of_reach(spec(), [clause], *WHERE, GIVEN)
+    assert list(out_of_reach(spec(), [clause], *WHERE, GIVEN, vendor=amd)) == [clause]
 
 
 def test_without_evidence_a_fact_of_the_machine_is_no_reason() -> None:

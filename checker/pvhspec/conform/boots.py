@@ -47,13 +47,15 @@ class Broken:
 @dataclass(slots=True)
 class Boot:
     """What came of a boot. Clauses are counted by events; `shown` are those whose effect was
-    carried into what was judged later. `given` is what the trace's header says of the guest.
+    carried into what was judged later. `given` is what the trace's header says of the guest,
+    `vendor` whose processor it ran on, by the specification's number.
     `trouble` is a crash or a hang, `cut` any other end that is not the program's own; `seconds` is
     how long the boot took, `whole` all of it. `steps` are kept where something is wrong."""
 
     release: str = ""
     text: str = ""
     given: dict[str, dict[str, Any]] = field(default_factory=dict)
+    vendor: int | None = None
     calls: int = 0
     events: int = 0
     conforms: Counter[str] = field(default_factory=Counter)
@@ -142,6 +144,7 @@ def judged(
     one.store.writers = _Noting(found.shown, writes)
     machine = Orders(one)
     binder = Binder(spec, release, mode, header.cpu_vendor)
+    found.vendor = binder.constants.get("vendor")
     latest: list[Event] = []
     waiting: dict[int, tuple[Event, Seen]] = {}  # calls that are judged with later ones
     step_of: dict[int, int] = {}  # by event

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from pvhspec.backends.machine.draw import chapter
 from pvhspec.conform.meanwhile import Meanwhile
 from pvhspec.conform.races import Races
 from pvhspec.conform.scenes import Scenes, clauses_of
@@ -23,6 +24,7 @@ __all__ = ["Generated", "Plan", "Width", "generate"]
 
 _EPISODE = (30, 160)  # steps of an episode
 _EASY = 300  # calls of a program before it looks for what is rare less often
+_ALIKE = 0.4  # of the episodes are about a single chapter
 _AIMED = 0.6  # of the calls are of the operations that were asked for
 
 
@@ -45,7 +47,8 @@ def generate(spec: Spec, version: Version, mode: str, plan: Plan, seen: Counter[
 class _Program:
     def __init__(self, writer: Writer) -> None:
         self.writer, self.plan, self.random = writer, writer.plan, writer.random
-        self.scenes, self.meanwhile = Scenes(writer), Meanwhile(writer)
+        self.meanwhile = Meanwhile(writer)
+        self.scenes = Scenes(writer, self.meanwhile.grants)
         self.everything = writer.operations
         self.two_level = [
             o for o in self.everything if not o.name.startswith("EVTCHNOP_init_control")
@@ -59,6 +62,7 @@ class _Program:
         writer.begin()
         if not self.aimed:
             self.meanwhile.survey()
+        self.scenes.rehearse()
         while writer.calls < plan.calls:
             self.episode()
             if queues and writer.calls > plan.calls * 0.7:
@@ -67,7 +71,8 @@ class _Program:
         if plan.number % 6 == 2:
             self.scenes.pile()
             self.scenes.clear()
-        if plan.flood:
+        takers = {op.name for op in self.scenes.takers}
+        if plan.flood and (not self.aimed or any(op.name in takers for op in self.aimed)):
             self.scenes.flood()
         elif plan.number % 4 == 2:
             self.scenes.brink(self.random.choice(self.scenes.takers))
@@ -93,6 +98,9 @@ class _Program:
         if random.random() < 0.25:  # few operations, so that they meet each other often
             some = [writer.drawer.weighted(among) for _ in range(7)]
             among = list({id(o): o for o in some if o.modelled}.values()) or self.two_level
+        elif random.random() < _ALIKE:  # of one chapter, whose state no other one disturbs
+            about = chapter(random.choice([o for o in among if o.modelled]))
+            among = [o for o in among if chapter(o) == about]
         looks, asks = random.choice((0.03, 0.1, 0.3)), random.choice((0.02, 0.1))
         events = random.choice((0.03, 0.15))
         end = writer.calls + random.randrange(*_EPISODE)

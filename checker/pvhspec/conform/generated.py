@@ -314,7 +314,8 @@ def _beyond(spec: Spec, session: Session, version: Version) -> dict[str, str]:
     session.options.say(f"looking for a way to {len(left)} clauses that never came up")
     same.pop("vcpu_exists", None)  # a run makes guests with one vCPU and with more
     exercised = [c for c in session.matrix.conforms if session.matrix.exercised(c)]
-    return out_of_reach(spec, left, version, MODE, same, exercised)
+    vendor = next((b.vendor for _, b in session.boots if b.vendor is not None), None)
+    return out_of_reach(spec, left, version, MODE, same, exercised, vendor)
 
 
 def heading(session: Session) -> str:

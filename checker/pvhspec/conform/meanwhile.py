@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pvhspec.conform.grants import Grants
 from pvhspec.conform.writer import PAGE_MSR, SHARED, STUBS, Writer
 from pvhspec.targets import steps as st
 
@@ -12,6 +13,7 @@ __all__ = ["Meanwhile"]
 _LEAVES = (*range(0x40000000, 0x40000007), 0x400000FF, 0x40000100, 0, 1)
 _SUBLEAVES = (0, 1, 2, 3, 0xFFFFFFFF)
 _BESIDE = (1, 2, 0x100, 0x1FF, 0x200, 0x2FF)  # MSRs of Xen beside the one of the page
+_SPURIOUS, _TASK_PRIORITY = 0xF0, 0x80  # registers of the local APIC
 _PAGES = (1, 2, 0x800, 0xFFF)  # page indices that there are not
 
 
@@ -20,12 +22,14 @@ class Meanwhile:
 
     def __init__(self, writer: Writer) -> None:
         self.writer, self.random = writer, writer.random
+        self.grants = Grants(writer)
 
     def any(self) -> None:
         """One of them."""
         kinds: list[Callable[[], None]] = [
             self.touch, self.touch, self.touch, self.touch, self.window, self.window, self.window,
-            self.cpuid, self.msr, self.stray,
+            self.cpuid, self.msr, self.stray, self.clock, self.apic, self.grants.some,
+            self.grants.some,
         ]  # fmt: skip
         self.random.choice(kinds)()
 
@@ -88,12 +92,19 @@ class Meanwhile:
 
     def window(self) -> None:
         """Interrupts are let in."""
-        writer = self.writer
         keep = self.random.random() < 0.15
-        writer.steps.append(st.Window(self.random.choice((8, 64)), not keep, 4))
-        if not keep and writer.model.cell("callback_set", 0):
-            writer.happen("store", {"what": "evtchn_upcall_pending", "index": 0, "value": 0,
-                                    "width": writer.layout})  # fmt: skip
+        self.writer.window(self.random.choice((8, 64)), clear=not keep, limit=4)
+
+    def clock(self) -> None:
+        """The guest asks what time it is."""
+        self.writer.clock(self.random.randrange(self.writer.plan.vcpus))
+
+    def apic(self) -> None:
+        """The local APIC is switched on and off, and told what is to wait."""
+        if self.random.random() < 0.7:
+            self.writer.apic(_SPURIOUS, self.random.choice((0xFF, 0x1FF, 0x1FF)))
+        else:
+            self.writer.apic(_TASK_PRIORITY, self.random.choice((0, 0, 0x10, 0x70, 0xFF)))
 
     def cpuid(self) -> None:
         """A leaf of Xen's, or one beside them."""

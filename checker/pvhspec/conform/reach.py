@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from pvhspec.backends.machine.careful import ENDS
 from pvhspec.ir import build
 from pvhspec.ir.ir import Cell, Const, Expr, Input, Observation, Operation, Spec, State, Version
+from pvhspec.targets.decoding import RECORDED
 from pvhspec.types.types import BitsType, BoolType
 
 __all__ = ["out_of_reach"]
 
 _BUDGET = 3.0  # seconds for one clause
 _EXISTS = "domain_exists"
+_END, _ENDED = "shut_down", "the guest would be shut down"
 _ALONE = {"caller": 0}  # the guest is the initial domain
 
 Given = Mapping[str, Mapping[str, Any]]
@@ -32,20 +35,22 @@ def out_of_reach(
     mode: str,
     given: Given,
     exercised: Iterable[str] = (),
+    vendor: int | None = None,
 ) -> dict[str, str]:
     """Those of the clauses that the guest cannot come to, each with the reason in words. `given` is
-    what the header of its traces says, and from what was `exercised` facts of the machine are
-    learned. Without the solver, fewer are known."""
+    what the header of its traces says, `vendor` the processor's, and from what was `exercised`
+    facts of the machine are learned. Without the solver, fewer are known."""
     wanted = list(clauses)
-    found = dict(_without_structure(spec, wanted))
+    found = {c: reason for c, reason in _by_nature(spec) if c in wanted}
     try:
         from pvhspec.backends.solver.witness import witnesses
     except ImportError:
         return found
     fixed = _fixed(spec, version, mode)
+    surroundings = _ALONE if vendor is None else {**_ALONE, "vendor": vendor}
 
     def never(asked: Iterable[str], table: Given) -> list[str]:
-        narrow = _with(spec, fixed, table)
+        narrow = _with(spec, fixed, table, surroundings)
         told = witnesses(narrow, asked, where=(version, mode), depth=0, budget=_BUDGET)
         return [one.clause for one in told if one.status == "never"]
 
@@ -57,29 +62,43 @@ def out_of_reach(
     for fact in _facts(spec, fixed, given):
         about = [c for c in left() if fact in _reads(spec, c)]
         shown = [c for c in seen if fact in _reads(spec, c)] if about else []
+        key = "0" if spec.states[fact].indices else ""
         for value in (True, False):
-            if shown and never(shown, {**given, fact: {"": not value}}):  # then it is not so
+            if shown and never(shown, {**given, fact: {key: not value}}):  # then it is not so
                 how = "holds" if value else "does not hold"
-                came = never(about, {**given, fact: {"": value}})
+                came = never(about, {**given, fact: {key: value}})
                 found.update({c: f"{fact} {how} on this machine" for c in came})
                 break
     return found
 
 
-def _without_structure(spec: Spec, wanted: list[str]) -> Iterator[tuple[str, str]]:
-    """A call that takes no structure has none that could change."""
+def _by_nature(spec: Spec) -> Iterator[tuple[str, str]]:
+    """What no call could show, whatever state the guest is in."""
     for op in spec.operations:
-        if op.frame in wanted and op.struct is None:
+        if op.struct is None:  # it has none that could change
             yield op.frame, "the call takes no structure"
+        for update in op.updates:
+            if update.target == _END:
+                yield update.clause, _ENDED
+                if update.guard == Const(BoolType(), True):
+                    yield op.success, _ENDED
+        if op.name in ENDS:
+            yield op.frame, _ENDED
+    for seen in spec.observations:
+        if seen.event not in RECORDED:
+            reason = f"the probe records no {seen.event}"
+            yield from ((r.clause, reason) for r in seen.requires)
+            yield from ((u.clause, reason) for u in seen.updates)
 
 
 def _facts(spec: Spec, fixed: set[str], given: Given) -> list[str]:
-    """Single facts of the machine, true or false, of which the header says nothing."""
-    return sorted(
-        name for name in fixed
-        if isinstance(spec.states[name].type, BoolType)
-        and not spec.states[name].indices and name not in given
-    )  # fmt: skip
+    """Single facts of the machine or the guest, true or false, of which the header says nothing."""
+
+    def single(state: State) -> bool:
+        kinds = [getattr(v.type, "name", None) for v in state.indices]
+        return isinstance(state.type, BoolType) and kinds in ([], ["DomId"])
+
+    return sorted(name for name in fixed if single(spec.states[name]) and name not in given)
 
 
 def _fixed(spec: Spec, version: Version, mode: str) -> set[str]:
@@ -93,8 +112,11 @@ def _fixed(spec: Spec, version: Version, mode: str) -> set[str]:
     return {n for n, s in spec.states.items() if n not in changed and s.drift is None}
 
 
-def _with(spec: Spec, fixed: set[str], given: Given) -> Spec:
-    """The specification with every cell that is fixed replaced by its value."""
+def _with(
+    spec: Spec, fixed: set[str], given: Given, surroundings: Mapping[str, int]
+) -> Spec:  # fmt: skip
+    """The specification with every cell that is fixed replaced by its value, and what is always so
+    around an event."""
 
     exists = spec.states.get(_EXISTS) if _EXISTS in fixed else None
 
@@ -103,8 +125,10 @@ def _with(spec: Spec, fixed: set[str], given: Given) -> Spec:
             return cell(
                 spec.states[node.state], replace(node, indices=_changed(node.indices, change))
             )
-        if isinstance(node, Input) and node.name in _ALONE and isinstance(node.type, BitsType):
-            return build.number(node.type, _ALONE[node.name])
+        if isinstance(node, Input) and node.name in surroundings:
+            if isinstance(node.type, BitsType):
+                return build.number(node.type, surroundings[node.name])
+            return Const(node.type, surroundings[node.name])
         return None
 
     def cell(state: State, node: Cell) -> Expr:

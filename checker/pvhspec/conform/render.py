@@ -12,7 +12,7 @@ from pvhspec.programs.calls import call as call_step
 from pvhspec.targets import steps as st
 from pvhspec.targets.steps import Operand
 
-__all__ = ["FRAMES", "own_area", "step_of"]
+__all__ = ["FRAMES", "area_frame", "own_area", "step_of"]
 
 FRAMES = 0x8000  # the place in the area of pages that are handed over by their frame numbers
 AREAS = 0x3C000  # the place of what Xen writes of a vCPU's time, with a page behind it
@@ -20,6 +20,7 @@ _MEMORY: dict[str, Operand] = {
     "ordinary": st.Buf(0), "readonly": st.ReadOnly(0), "unreadable": st.Unreadable(),
 }  # fmt: skip
 _POISON = b"\xee" * 32
+_AREA_FRAMES = 0x7A000000  # what stands for the frame numbers of the area, which nobody knows yet
 
 
 def step_of(
@@ -38,6 +39,8 @@ def step_of(
     for name, value in ask.values.items():
         if name.endswith("_gfn") and value < 32:
             given[name] = st.Area(FRAMES + (value << 12), 12)
+        elif 0 <= value - _AREA_FRAMES < st.AREA_SIZE >> 12:
+            given[name] = st.Area(value - _AREA_FRAMES << 12, 12)
     if op.name.startswith("VCPUOP_register_"):
         given |= _of_a_vcpu(ask.values)
     given.update(instead or {})
@@ -45,6 +48,11 @@ def step_of(
     if not ask.cpl:
         return made
     return st.Hypercall(made.nr, made.args, made.buffers, made.saves, "direct", 3)
+
+
+def area_frame(page: int) -> int:
+    """What stands for the frame number of a page of the area, in calls and in the model."""
+    return _AREA_FRAMES + page
 
 
 def own_area(vcpu: int) -> int:

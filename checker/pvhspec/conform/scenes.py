@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from itertools import chain
 
 from pvhspec.backends.machine.model import Ask
+from pvhspec.conform.grants import Grants
 from pvhspec.conform.render import FRAMES
+from pvhspec.conform.seeds import Seeds
 from pvhspec.conform.writer import SELF, Writer
 from pvhspec.ir.ir import Op, Operation, Quant
 from pvhspec.targets import steps as st
@@ -16,6 +20,8 @@ __all__ = ["Scenes", "clauses_of"]
 
 _TRIES, _FEW = 30, 8  # calls drawn for a clause that nothing has shown yet, in early boots and late
 _EARLY = 2  # boots
+_SHARES = 4  # boots that share examples out: until then none knows what the others have shown
+_OPEN_MOST = 6  # ports that may be in use where an example begins
 _FIFO_PAGES = 8  # of those whose frame numbers are handed over, as many as queues are given
 _LETS_OTHERS_IN = frozenset({"EVTCHNOP_bind_virq", "EVTCHNOP_bind_pirq"})
 _LOOKED_AT = 24  # ports whose status is asked for at once, at most
@@ -40,8 +46,9 @@ def clauses_of(op: Operation) -> Iterator[str]:
 class Scenes:
     """Steps in a row that make one thing happen."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, grants: Grants) -> None:
         self.writer, self.random, self.model = writer, writer.random, writer.model
+        self.seeds = Seeds(writer, grants)
         self._in_vain: Counter[str] = Counter()
         self._about: dict[str, list[Operation]] = {}
         for op in writer.operations:
@@ -62,14 +69,30 @@ class Scenes:
             self._in_vain[clause] += 2
             sweeping = any(u.binders for u in op.updates)
             tries = _TRIES if writer.plan.number < _EARLY else _FEW
-            for _ in range(tries // 5 if sweeping else tries):
-                ask = writer.drawer.call(op)
+            drawn = (writer.varied(op) for _ in range(tries // 5 if sweeping else tries))
+            shown = self.seeds.calls(clause) if in_vain < 2 else ()
+            for ask in chain(shown, drawn):
+                op = ask.op
                 told = self.model.foretell(ask, clause)
                 if told is not None and clause in told.clauses and (op.modelled or told.code):
                     writer.drawer.take(told)
                     writer.emit(ask, told)
                     writer.touched(told)
                     break
+
+    def rehearse(self) -> None:
+        """The examples of clauses that nothing has shown yet; early boots share them out."""
+        writer, number = self.writer, self.writer.plan.number
+        for at, clause in enumerate(self.seeds.clauses()):
+            mine = number >= _SHARES or at % _SHARES == number
+            if not mine or writer.counts[clause] or not writer.offers(clause):
+                continue
+            if writer.plan.only and not any(fnmatchcase(clause, p) for p in writer.plan.only):
+                continue
+            if len(self.writer.open_ports()) > _OPEN_MOST:
+                self.clear()
+            self.seeds.play(clause)
+        self.clear()
 
     def audit(self) -> None:
         """What Xen says of every port in use, and of some that are not; and all shared words."""
@@ -88,7 +111,7 @@ class Scenes:
         reset = writer.named("EVTCHNOP_reset")
         if reset is not None:
             writer.ask(Ask(reset, {"dom": SELF}))
-        writer.slots.clear()
+        writer.forget("Port")
         held = writer.drawer.pools.bundles
         for name in ("evtchn_pending", "evtchn_mask"):
             ports = sorted({i[1] for i in held.holding(name, True) if i[0] == 0})
@@ -244,8 +267,11 @@ class Scenes:
     def _handle(self) -> None:
         """The guest changes an event word, or has looked at all queues."""
         writer = self.writer
-        what: st.StoreWhat = "fifo_word" if self.random.random() < 0.7 else "fifo_ready"
+        kinds: tuple[st.StoreWhat, ...] = ("fifo_word", "fifo_ready", "fifo_head")
+        what = self.random.choices(kinds, (6, 3, 1))[0]
         index = value = 0
+        if what == "fifo_head":
+            index = self.random.randrange(16)
         if what == "fifo_word":
             port = writer.drawer.pools.bundles.of_kind("Port", self.random)
             index = port if port is not None and port < 64 else self.random.randrange(12)

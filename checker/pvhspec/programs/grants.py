@@ -23,7 +23,7 @@ from pvhspec.targets.steps import (
     Step,
 )
 
-__all__ = ["look", "map_table", "store", "write_entry"]
+__all__ = ["look", "map_table", "read", "store", "write_entry"]
 
 _MEMORY_OP, _ADD_TO_PHYSMAP, _XEN_VERSION = 12, 7, 17
 _SELF, _SPACE, _STATUS = 0x7FF0, 1, 1 << 31
@@ -103,12 +103,14 @@ def look(at: Cursor, names: Names, words: Words) -> list[Step]:
     last = number(at, names) if at.accept("..") else first
     if not 0 <= first <= last < first + _PAGE:
         raise Bad(BAD_NUMBER, at.now.place, "no such range of entries")
-    steps: list[Step] = []
-    for ref in range(first, last + 1):
-        steps.append(_read(words, ref, stored=False))
-        if words.grant_status is not None:
-            label = f"{GRANT_LABEL}status {ref}"
-            steps.append(Read(Area(words.grant_status + 2 * ref), 2, label))
+    return [step for ref in range(first, last + 1) for step in read(words, ref)]
+
+
+def read(words: Words, ref: int) -> list[Step]:
+    """The steps that look at an entry, and its status word where it has one."""
+    steps = [_read(words, ref, stored=False)]
+    if words.grant_status is not None:
+        steps.append(Read(Area(words.grant_status + 2 * ref), 2, f"{GRANT_LABEL}status {ref}"))
     return steps
 
 

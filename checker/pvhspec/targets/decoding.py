@@ -41,6 +41,14 @@ TURN = "turn"
 GRANT_LABEL = "grant entry: "
 
 
+#: The kinds of events that a run of the probe can show, beside the note on how it ended.
+RECORDED = frozenset({
+    "apic", "cpuid", "entry", "fifo_words", "grant_entry", "grant_status", "hypercall",
+    "hypercall_page", "image", "interruptible", "mem", "msr", "note", "shared_info", "store",
+    "time", "touch", "upcall",
+})  # fmt: skip
+
+
 @dataclass(slots=True)
 class _Call:
     """A call that has been announced and has not returned yet."""

@@ -9,7 +9,16 @@ from random import Random
 from pvhspec.backends.machine.model import Ask, Model
 from pvhspec.ir.ir import Operation
 
-__all__ = ["ENDS", "OWN_FRAMES", "SLEEPS", "careful"]
+__all__ = [
+    "ENDS",
+    "ONLY",
+    "OWN_FRAMES",
+    "SLEEPS",
+    "careful",
+    "harmless",
+    "once_only",
+    "tame",
+]
 
 Values = dict[str, int]
 
@@ -17,6 +26,17 @@ Values = dict[str, int]
 ENDS = ("SCHEDOP_shutdown",)
 #: Calls that nothing may wake it from: they are made from user mode, which is refused.
 SLEEPS = ("SCHEDOP_block",)
+
+#: Calls that end or stall the guest where they are given what the text says nothing of: only these
+#: values are drawn, and what they keep the caller from finding out is left out on purpose.
+ONLY: dict[tuple[str, str], tuple[int, ...]] = {
+    # Others are taken as these are; a task state has to be one (`tame`).
+    ("HVMOP_set_param", "index"): (*(0,) * 6, 1, 2, 4, 15, 18, 19, *range(34, 40), 0xFFFFFFFF),
+    ("HVMOP_get_param", "index"): (*range(40), 0, 2, 15, 15, 18, 34, 37, 37, 0xFFFFFFFF),
+    ("HVMOP_set_evtchn_upcall_vector", "vector"): (0, 1, 15, *range(0x30, 0x70, 5)),
+    ("HVMOP_xentrace", "event"): (0, 1, 0xFFF, 0x1000, 0xFFFF),
+    ("HVMOP_xentrace", "extra_bytes"): (0, 3, 4, 27, 28, 29, 32, 0xFFFF),
+}
 
 #: The first of the frames that vCPUs have for a vcpu_info of their own, by number beside `_gfn`s.
 OWN_FRAMES = 48
@@ -33,6 +53,7 @@ _CONTEXTS: tuple[Values, Values] = (
         "wide_cr4": 0x20, "wide_efer": 0x500,
     },
 )  # fmt: skip
+_FIRST = 0x40000000  # from here on granted pages are mapped: no memory is there
 _ENDS = (0, 8, 64, 2, 4, 7, 4096 - 48, 4096 - 44, 4096 - 32, 4096 - 28, 4096 - 8)
 
 
@@ -42,9 +63,31 @@ def careful(op: Operation, values: Values, model: Model, random: Random) -> None
         values["vcpuid"] = random.choice((0, 0, 1, 1, 2))
     if op.each is not None:  # there is one structure: of more, nothing would be known
         values[op.each] = random.choice((*[1] * 12, 0, 0x80000000, 0xFFFFFFFF))
-    change = _CHANGES.get(op.name)
+    harmless(op, values, model, random)
+    change = _SHAPES.get(op.name)
     if change is not None:
         change(op, values, model, random)
+
+
+def harmless(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """Change those of the values that the guest would not survive, or not be woken from."""
+    change = _HARMLESS.get(op.name)
+    if change is not None:
+        change(op, values, model, random)
+
+
+def tame(index: int, value: int, random: Random) -> int:
+    """A value of an HVM parameter that does not end the guest."""
+    match index:
+        case 15:
+            return value & 0xFFFFFFFF
+        case 37:
+            length = random.choice((104, 128, 8329, 8330, 0x7FFFFFFF))
+            return value & 0xFFFFFFFF | length << 32
+        case 36:
+            return random.choice((0, 4, 8, 5, 16))
+    value = value & ~0xFF | 0x30 | random.randrange(0x40)  # no exception's vector
+    return value & 0xFF | 2 << 56 if random.random() < 0.7 else value
 
 
 def _down(op: Operation, values: Values, model: Model, random: Random) -> None:
@@ -104,9 +147,14 @@ def _initialise(op: Operation, values: Values, model: Model, random: Random) -> 
     for name, slot in fields.items():
         offset, size = slot.offset[0], slot.size[0]
         values[name] = int.from_bytes(image[offset : offset + size], "little")
+    once_only(op, values, model, random)
+
+
+def once_only(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """A context is accepted once only, and then there is nothing more to be refused."""
     told = model.foretell(Ask(op, values))
     if told is not None and not told.code and random.random() < 0.97:
-        values["pad"] = 1  # it is accepted once only, and then there is nothing more to be refused
+        values["pad"] = 1
 
 
 def _vcpu_info(op: Operation, values: Values, model: Model, random: Random) -> None:
@@ -133,8 +181,14 @@ def _copy(op: Operation, values: Values, model: Model, random: Random) -> None:
     """Not into a frame that is the guest's own: nobody knows what lies there."""
     if not values["flags"] & 2 and random.random() < 0.7:
         values["flags"] |= 2
-    values["dest_frame"] = values["dest_ref"] = random.choice((8, 9, 9, 1 << 20))
-    values["source_frame"] = values["source_ref"] = random.choice((8, 9, 511, 512, 0x7FFF))
+    for side, others in (("source", 1), ("dest", 2)):
+        ref = random.choice((*range(8, 14), *range(8, 14), 511, 512, 0x7FFF))
+        if not values["flags"] & others:  # low memory, where nothing is that a PVH guest needs
+            ref = random.choice((8, 9, 9, 1 << 20))
+        values[f"{side}_frame"] = values[f"{side}_ref"] = ref
+        values[f"{side}_domid"] = random.choice((0, 0, 0, 0, 0x7FF0, values[f"{side}_domid"]))
+        values[f"{side}_offset"] = random.choice((0, 0, 16, 24, values[f"{side}_offset"]))
+    values["len"] = random.choice((0, 1, 8, 8, 16, values["len"]))
 
 
 def _list(op: Operation, values: Values, model: Model, random: Random) -> None:
@@ -143,26 +197,56 @@ def _list(op: Operation, values: Values, model: Model, random: Random) -> None:
 
 
 def _map(op: Operation, values: Values, model: Model, random: Random) -> None:
-    """To where nothing is."""
-    values["host_addr"] = 0x40000000 + random.randrange(1 << 16 << 12)
+    """Mostly an entry that there may be, for the processor."""
+    if random.random() < 0.8:
+        values["flags"] = random.choice((2, 2, 2, 6, 6, 0, 1, 18, 0x10002, 3))
+    if random.random() < 0.8:
+        values["ref"] = random.choice((*range(8, 14), 0, 511, 512))
+    if random.random() < 0.8:
+        values["dom"] = random.choice((0, 0, 0, 0, 0, 1, 0x7FF0))
 
 
-_CHANGES: dict[str, Callable[[Operation, Values, Model, Random], None]] = {
+def _elsewhere(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """To where nothing is, and nothing was before: Xen ends a guest that maps what is granted over
+    what was granted. Mostly what is not mapped yet: a page that a guest maps of its own moves, and
+    from where it was before it cannot be let go any more, so that the table's version is fixed."""
+    taken = [ref for _, ref in model.held.values()]
+    if values["ref"] in taken and random.random() < 0.95:
+        values["ref"] = random.choice([ref for ref in range(8, 20) if ref not in taken] or [511])
+    if values["host_addr"] in model.mapped or not _FIRST <= values["host_addr"] < _FIRST << 1:
+        values["host_addr"] = _FIRST + (len(model.mapped) + 16 << 12)
+
+
+def _unmap(op: Operation, values: Values, model: Model, random: Random) -> None:
+    """Mostly what is mapped, from where it is."""
+    if model.held and random.random() < 0.7:
+        handle = values["handle"] = random.choice(list(model.held))
+        values["host_addr"], _ = model.held[handle]
+    if random.random() < 0.3:
+        elsewhere = (at for at, _ in model.held.values())
+        values["host_addr"] = random.choice((0, _FIRST - 4096, *elsewhere))
+
+
+_HARMLESS: dict[str, Callable[[Operation, Values, Model, Random], None]] = {
     "CONSOLEIO_write": _write,
-    "GNTTABOP_copy": _copy,
-    "GNTTABOP_map_grant_ref": _map,
+    "GNTTABOP_map_grant_ref": _elsewhere,
     "GNTTABOP_setup_table": _list,
-    "SCHEDOP_pin_override": _pin,
     "SCHEDOP_poll": _timeout,
     "SCHEDOP_remote_shutdown": _end,
-    "SCHEDOP_watchdog": _watchdog,
     "VCPUOP_down": _down,
     "VCPUOP_up": _up,
+    "VCPUOP_set_periodic_timer": _periodic,
+}
+_SHAPES: dict[str, Callable[[Operation, Values, Model, Random], None]] = {
+    "GNTTABOP_copy": _copy,
+    "GNTTABOP_map_grant_ref": _map,
+    "GNTTABOP_unmap_grant_ref": _unmap,
+    "SCHEDOP_pin_override": _pin,
+    "SCHEDOP_watchdog": _watchdog,
     "VCPUOP_initialise": _initialise,
     "VCPUOP_register_vcpu_info": _vcpu_info,
     "VCPUOP_register_runstate_memory_area": _area,
     "VCPUOP_register_vcpu_time_memory_area": _area,
     "VCPUOP_register_runstate_phys_area": _area,
     "VCPUOP_register_vcpu_time_phys_area": _area,
-    "VCPUOP_set_periodic_timer": _periodic,
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from random import Random
 
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.backends.machine.careful import ENDS, SLEEPS, careful
+from pvhspec.backends.machine.careful import ENDS, ONLY, SLEEPS, careful, tame
 from pvhspec.backends.machine.frames import frames
 from pvhspec.backends.machine.model import Ask, Foretold, Memory, Model
 from pvhspec.backends.machine.pools import Pools
@@ -16,16 +17,6 @@ from pvhspec.types.types import BitsType
 
 __all__ = ["Drawer", "chapter", "offered"]
 
-# Calls that end or stall the guest where they are given what the text says nothing of: only these
-# values are drawn, and what they keep the caller from finding out is left out on purpose.
-_ONLY: dict[tuple[str, str], tuple[int, ...]] = {
-    # Others are taken as these are; a task state has to be one (`_tame`).
-    ("HVMOP_set_param", "index"): (*(0,) * 6, 1, 2, 4, 15, 18, 19, *range(34, 40), 0xFFFFFFFF),
-    ("HVMOP_get_param", "index"): (*range(40), 0, 2, 15, 15, 18, 34, 37, 37, 0xFFFFFFFF),
-    ("HVMOP_set_evtchn_upcall_vector", "vector"): (0, 1, 15, *range(0x30, 0x70, 5)),
-    ("HVMOP_xentrace", "event"): (0, 1, 0xFFF, 0x1000, 0xFFFF),
-    ("HVMOP_xentrace", "extra_bytes"): (0, 3, 4, 27, 28, 29, 32, 0xFFFF),
-}
 _OTHER_COMMANDS = (15, 16, 64, 0x7FFFFFFF, 0x80000006, 0xFFFFFFFF)
 
 
@@ -122,7 +113,7 @@ class Drawer:
         for slot in op.slots:
             if not slot.read:
                 continue
-            only = _ONLY.get((op.name, slot.name))
+            only = ONLY.get((op.name, slot.name))
             if only is not None:
                 value = self.random.choice(only)
             elif slot.name.endswith("_gfn"):
@@ -134,14 +125,40 @@ class Drawer:
                     slot.name, slot.type.name, bits, slot.type.below, sources, path, self.random
                 )
             if op.name == "HVMOP_set_param" and slot.name == "value":
-                value = self._tame(values["index"], value)
+                value = tame(values["index"], value, self.random)
             values[slot.name] = inputs[slot.name] = value
         if op.struct is None:
             self._parameters(op, values)
         elif any(s.read and s.name == "len" for s in op.slots) and self.random.random() < 0.1:
             values[op.pointer or op.params[-1].name] = 0  # a null pointer asks for the length
         careful(op, values, self.model, self.random)
-        return values, frames(op, values, self.model, self.random)
+        if op.hypercall == "memory_op":
+            return values, frames(op, values, self.model, self.random)
+        return values, self._arrays(op, values, Path(self.model.store, inputs, []))
+
+    def _arrays(
+        self, op: Operation, values: dict[str, int], path: Path
+    ) -> dict[str, tuple[int, ...]]:
+        """What lies behind the handles of a structure: as much of it as is said to be there."""
+        sources = self.pools.of_operation(op)
+        arrays: dict[str, tuple[int, ...]] = {}
+        for array in op.arrays:
+            if self.random.random() < 0.05:
+                continue  # the handle is as it was drawn, and leads nowhere
+            values.pop(array.handle, None)
+            given = self.random.choice((0, 1, 1, 1, 2, 3, 5))
+            if array.count in values and values[array.count] > 5 and self.random.random() < 0.8:
+                values[array.count] = given
+            for part in array.fields if array.read else ():
+                kind, bits = part.type, 8 * part.size[1 if self.model.width == 32 else 0]
+                drawn = (
+                    self.pools.draw(
+                        part.name, kind.name, bits, kind.below, sources, path, self.random
+                    )
+                    for _ in range(values.get(array.count, given) if given < 6 else given)
+                )
+                arrays[f"{array.name}.{part.name}"] = tuple(islice(drawn, 8))
+        return arrays
 
     def _numbers(self, op: Operation, values: dict[str, int], path: Path) -> None:
         """Parameters that are numbers: neither the command nor what points to something."""
@@ -156,19 +173,6 @@ class Drawer:
                 values[param.name] = self.pools.draw(
                     param.name, kind.name, kind.width, kind.below, sources, path, self.random
                 )
-
-    def _tame(self, index: int, value: int) -> int:
-        """A value of a parameter that does not end the guest."""
-        match index:
-            case 15:
-                return value & 0xFFFFFFFF
-            case 37:
-                length = self.random.choice((104, 128, 8329, 8330, 0x7FFFFFFF))
-                return value & 0xFFFFFFFF | length << 32
-            case 36:
-                return self.random.choice((0, 4, 8, 5, 16))
-        value = value & ~0xFF | 0x30 | self.random.randrange(0x40)  # no exception's vector
-        return value & 0xFF | 2 << 56 if self.random.random() < 0.7 else value
 
     def _parameters(self, op: Operation, values: dict[str, int]) -> None:
         """Parameters that point to nothing that is known: null, or an address nobody uses."""

@@ -39,6 +39,7 @@ __all__ = [
     "Foretold",
     "Memory",
     "Model",
+    "chosen_field",
     "chosen_port",
     "definite_spec",
     "inputs_of",
@@ -98,7 +99,10 @@ class Model:
         self.compiler = self._compiled.compiler
         self._conditions: dict[tuple[str, str], list[Fn]] = {}
         self._seq = 0
+        self._chosen = 0  # what Xen may choose freely is a new number every time
         self.taken = 0  # pages that calls took from Xen, at most
+        self.mapped: list[int] = []  # the addresses that calls were to map something at
+        self.held: dict[int, tuple[int, int]] = {}  # what handles stand for: address and entry
         major, minor = version[:2]
         self._common: dict[str, Any] = {
             "caller": 0, "current": 0, "width": width, "release": major << 16 | minor,
@@ -131,13 +135,20 @@ class Model:
         if came is None:
             return None
         path, outcome = came
+        chosen = None if outcome.code else chosen_field(ask.op)
+        if chosen is not None and not isinstance(path.vars.get(chosen[0]), int):
+            self._chosen += 1
+            inputs = {**self.inputs(ask), f"out.{chosen[2]}": self._chosen}
+            ret = result_of(ask.op, 0, inputs)
+            path, outcome = self._step(ask, Path(self.store, inputs, []), ret) or came
         written = dict.fromkeys(clause for _, clause in path.writes.values())
         return Foretold(outcome.code or 0, (*outcome.clauses, *written), path)
 
-    def _step(self, ask: Ask, path: Path) -> tuple[Path, Outcome] | None:
-        """The first way a call may go; mostly there is one, as nothing but results is unknown."""
+    def _step(self, ask: Ask, path: Path, ret: int | None = None) -> tuple[Path, Outcome] | None:
+        """The first way a call may go; mostly there is one, as nothing but results is unknown.
+        `ret`: what is taken to come back."""
         stepper = self._compiled.stepper(ask.op)
-        call = Call(ask.op, None, None, None)
+        call = Call(ask.op, ret, None, None)
         try:
             return path, stepper.step(path, call, named=True)
         except (Inconsistent, TooMuch):
@@ -229,6 +240,17 @@ def chosen_port(op: Operation) -> str | None:
     """The choice by which an operation gives a port, if it gives one."""
     names = (c.var.name for c in op.choices if getattr(c.var.type, "name", None) == "Port")
     return next(names, None)
+
+
+def chosen_field(op: Operation) -> tuple[str, str, str] | None:
+    """What Xen chooses that later calls can name, where the call gives it back: the variable of the
+    choice, the name of its type, and the field."""
+    for choice in op.choices:
+        kind = getattr(choice.var.type, "name", None)
+        for update in op.updates:
+            if kind and update.target.startswith("out.") and update.value == choice.var:
+                return choice.var.name, kind, update.target.removeprefix("out.")
+    return None
 
 
 # The last specification that was asked for, and the same over states that nobody else changes.
