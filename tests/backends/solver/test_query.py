@@ -189,3 +189,9 @@ def test_for_machines() -> None:
     assert told["program"] == "EVTCHNOP_bind_ipi(vcpu = 0x1)\n"
     assert told["where"] == {"release": "4.17", "mode": "pvh_dom0"}
     assert told["clauses"][0]["id"] == f"{BIND}.EVTCHNOP_bind_ipi.no_such_vcpu"
+
+
+def test_a_status_that_a_field_delivers() -> None:
+    answer = ask("can map_grant_ref return GNTST_bad_domain")
+    assert answer.status == "yes"
+    assert answer.clauses == ("grant.map.GNTTABOP_map_grant_ref.no_such_domain",)

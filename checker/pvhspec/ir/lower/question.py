@@ -9,7 +9,18 @@ from difflib import get_close_matches
 
 from pvhspec.diagnostics import Diagnostic, code
 from pvhspec.ir import build
-from pvhspec.ir.ir import Cell, EventKind, Expr, Gate, Input, Operation, Quant, Spec, Var
+from pvhspec.ir.ir import (
+    Cell,
+    EventKind,
+    Expr,
+    Gate,
+    Input,
+    Operation,
+    Quant,
+    Spec,
+    Var,
+    status_code,
+)
 from pvhspec.ir.lower.call_parts import bind_let
 from pvhspec.ir.lower.env import Binding, Context, Env, MapField
 from pvhspec.ir.lower.exprs import truth
@@ -164,6 +175,10 @@ class _Asked:
             return 0, "success"
         known = self.spec.enums.get("Errno", {})
         text = name.text.upper()
+        for slot in (o.status for o in self.spec.operations if o.status is not None):
+            for status, value in self.spec.enums.get(slot.type.name or "", {}).items():
+                if status.upper() == text and value:
+                    return status_code(value, slot.type.width), status
         if text not in known:
             near = _near(text, known) or f"there are {', '.join(known)}"
             raise self.scope.stop(NO_ERRNO, name.span, f"no error is called {name.text}", near)
