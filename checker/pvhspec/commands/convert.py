@@ -146,8 +146,8 @@ def _lines(output: str, header: Header, packed: bool) -> TraceWriter:
             stream = super()._open()
             return _packed(stream) if packed else stream
 
-        def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-            if kind is None:
+        def __exit__(self, *raised: object) -> None:
+            if raised[0] is None:
                 self.close()
             else:
                 self.discard()

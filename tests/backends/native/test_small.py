@@ -7,7 +7,7 @@ from pvhspec.judge_columns import judge_columns
 from pvhspec.scan.source import ColumnSource
 from pvhspec.traces import Complete, Event, Guest, Header, Hypervisor, Origin
 from tests.backends.native.agree import differences
-from tests.backends.native.channels import Made
+from tests.backends.native.damage import Made
 from tests.small import compile_good
 
 HEADER = Header(
