@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pvhspec.backends.solver.complete import Finding, complete
-from pvhspec.backends.solver.prove import first_refuted
+from pvhspec.backends.solver.prove import steps_of
 from pvhspec.ir.ir import Observation, Operation, Spec
 from pvhspec.mutation.bench import Changed
 
@@ -53,4 +53,10 @@ class Proofs:
             return item.id in what.operations or item.id in what.blocks
 
         end = time.process_time() + self._budget
-        return first_refuted(spec, touched, max(3.0, self._budget), end)
+        for invariant in spec.invariants:
+            for step in steps_of(spec, invariant, touched, max(3.0, self._budget)):
+                if step.outcome.status == "refuted":
+                    return f"{step.what} breaks {invariant.name}"
+                if time.process_time() > end:
+                    return ""
+        return ""

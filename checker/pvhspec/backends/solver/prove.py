@@ -28,7 +28,7 @@ from pvhspec.backends.solver.step import special_observation, special_operation
 from pvhspec.ir import build
 from pvhspec.ir.ir import Authority, Cell, Expr, Invariant, Observation, Operation, Spec, Version
 
-__all__ = ["Proof", "Step", "first_refuted", "prove"]
+__all__ = ["Proof", "Step", "prove", "steps_of"]
 
 AT_BOOT = "at boot"
 OUTSIDE = " from outside"
@@ -194,21 +194,18 @@ def _guilty(spec: Spec, proof: Proof) -> Iterator[tuple[str, Combo]]:
             yield name, min(step.group, key=rank)
 
 
-def first_refuted(spec: Spec, touched: Touched, budget: float, end: float) -> str:
-    """The first step found that breaks an invariant, of those that are touched; empty: none.
+def steps_of(
+    spec: Spec, invariant: Invariant, touched: Touched, budget: float = 10.0
+) -> Iterator[Step]:
+    """The steps of an induction that are touched, each as soon as it is decided.
 
-    `touched` is asked of operations, blocks, and of `""` for boot and changes from outside;
-    `end`: when to give up, in seconds of this process on a core.
+    `touched` is asked of operations, blocks, and of `""` for boot and changes from outside.
     """
-    every = combos(spec)
-    for invariant in spec.invariants:
-        for job in _steps(spec, Proof(invariant), every, budget, touched):
-            if time.process_time() > end:
-                return ""
-            outcome, _ = job.run()
-            if outcome.status == "refuted":
-                return f"{job.what} breaks {invariant.name}"
-    return ""
+    for job in _steps(spec, Proof(invariant), combos(spec), budget, touched):
+        start = time.process_time()
+        outcome, with_ = job.run()
+        seconds = time.process_time() - start
+        yield Step(job.what, job.operation, job.group, outcome, with_, False, seconds)
 
 
 def _rest_on(proofs: list[Proof], spec: Spec) -> None:
