@@ -8,7 +8,7 @@ from typing import Any
 from pvhspec.backends.solver.query import Answer
 from pvhspec.backends.solver.stories import as_program, tell_execution
 from pvhspec.backends.solver.tell import cell_shown
-from pvhspec.ir.ir import Spec
+from pvhspec.ir.ir import STATUS, Spec
 from pvhspec.ir.questions import Always, AtEvent, CanReturn, Question, Rules, WhichErrors
 from pvhspec.names.gates import shown_version
 from pvhspec.report.paint import Paint, wrapped
@@ -37,16 +37,16 @@ def _word(answer: Answer) -> str:
 
 
 def _headline(question: Question, answer: Answer) -> str:
-    subject, _, error = answer.subject.partition(": ")
+    subject, _, name = answer.subject.partition(": ")
     yes = answer.status == "yes"
     match question:
         case CanReturn() if answer.status in ("yes", "no"):
             if not question.code:
                 return f"{subject} can succeed" if yes else f"{subject} never succeeds"
             how = "may at any time return" if answer.maybe else "can return"
-            return f"{subject} {how} -{error}" if yes else f"{subject} never returns -{error}"
+            return f"{subject} {how if yes else 'never returns'} {_shown(question.code, name)}"
         case CanReturn():
-            return answer.subject.replace(": ", ", -") if question.code else subject
+            return f"{subject}, {_shown(question.code, name)}" if question.code else subject
         case Always():
             return "it always holds" if yes else "it does not always hold"
         case AtEvent(must=True):
@@ -55,6 +55,11 @@ def _headline(question: Question, answer: Answer) -> str:
             return f"the clauses allow it of {_an(answer.subject)}" if yes else "clauses forbid it"
         case _:
             return "it can be reached" if yes else "it is never reached"
+
+
+def _shown(code: int, name: str) -> str:
+    """An error as it is answered: negated, unless it is delivered in a field."""
+    return name if code >= STATUS else f"-{name}"
 
 
 def _an(word: str) -> str:

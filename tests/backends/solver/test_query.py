@@ -192,6 +192,11 @@ def test_for_machines() -> None:
 
 
 def test_a_status_that_a_field_delivers() -> None:
-    answer = ask("can map_grant_ref return GNTST_bad_domain")
+    question, answer = asked("can map_grant_ref return GNTST_bad_domain")
     assert answer.status == "yes"
     assert answer.clauses == ("grant.map.GNTTABOP_map_grant_ref.no_such_domain",)
+    told = next(answer_text(names().spec, question, answer, Paint(False)))
+    assert told == "yes: GNTTABOP_map_grant_ref can return GNTST_bad_domain"
+    question, answer = asked("can bind_ipi return ENOENT")
+    told = next(answer_text(names().spec, question, answer, Paint(False)))
+    assert told == "yes: EVTCHNOP_bind_ipi can return -ENOENT"
