@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pvhspec.backends.solver import steps
+from pvhspec.backends.solver.claims import claims
+from pvhspec.backends.solver.combos import callable_in, combos
 from pvhspec.backends.solver.prove import Proof, prove
 from pvhspec.backends.solver.tell_proofs import tell_proof
 from pvhspec.ir.ir import Spec
@@ -135,10 +138,32 @@ def test_what_is_known_is_not_proved_again(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     spec = real_spec()
     first = prove(spec, ["port_0_reserved"])
+    for name in ("special_operation", "special_observation"):  # nor looked at for its name
+        monkeypatch.setattr(steps, name, None)
     again = prove(spec, ["port_0_reserved"])
     assert not any(s.cached for s in first[0].steps)
     assert all(s.cached for s in again[0].steps)
     assert [s.outcome for s in first[0].steps] == [s.outcome for s in again[0].steps]
+
+
+def test_nobody_is_asked_where_there_is_no_guest() -> None:
+    spec = real_spec()
+    places = callable_in(spec, combos(spec))
+    assert ((4, 17), "pvh_dom0") in places
+    assert ((4, 4), "pv") in places
+    assert ((4, 4), "pvh_dom0") not in places
+    assert ((4, 14), "pvh_v1") not in places
+
+
+def test_every_step_that_may_let_go_of_what_is_owed_is_decided() -> None:
+    """What is open is asked again each time."""
+    spec = real_spec()
+    (claim,) = (c for c in claims(spec) if c.name == "vector_comes")
+    ends = list(steps.Steps(spec, combos(spec), 10.0).ends(claim))
+    assert len({job.what for job in ends}) == len(ends) > 10
+    found = {job.what: job.run()[0].status for job in ends}
+    assert set(found.values()) <= {"proved", "refuted"}
+    assert found["set_timer"] == "refuted"
 
 
 def test_a_change_proves_only_what_hangs_on_it(

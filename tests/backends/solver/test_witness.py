@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pvhspec.backends.solver.combos import expressions
+from pvhspec.backends.solver.goals import specials
+from pvhspec.backends.solver.reach import by_step, written
 from pvhspec.backends.solver.stories import as_program, tell_witness
 from pvhspec.backends.solver.witness import Witness, run_moves, witness
 from pvhspec.ir.ir import Operation
@@ -48,6 +51,18 @@ REACHED = {
     "evtchn.fifo.EVTCHNOP_set_priority.no_such_port": 1,
     "evtchn.op.event_channel_op.unreadable": 1,
 }
+
+
+def test_a_step_that_could_be_left_out_is_not_tried() -> None:
+    items = specials(real_spec(), PLACE)
+    first, last = by_step(items, {"had_by"}, expressions, 2)
+    assert {i.id for i in last} == {i.id for i in items if "had_by" in written(i)}
+    names = {i.id for i in first}
+    assert names > {i.id for i in last}
+    assert "grant.table.written" in names  # what is mapped has to be granted first
+    assert "boot.entry.read_map" not in names
+    assert by_step(items, {"had_by"}, expressions, 0) == []
+    assert by_step(items, {"no_such_state"}, expressions, 1) == [[]]
 
 
 def found(clause: str) -> Witness:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pvhspec.backends.solver.rewrite import gates_in
-from pvhspec.ir.ir import Expr, Gate, Observation, Operation, Spec, Version
+from pvhspec.ir.build import FALSE
+from pvhspec.ir.ir import Expr, Gate, GateTest, Observation, Operation, Spec, Version
 
-__all__ = ["Combo", "alike", "combos", "expressions", "shown_combos"]
+__all__ = ["Combo", "alike", "callable_in", "combos", "expressions", "shown_combos"]
 
 Combo = tuple[Version, str]
 
@@ -25,6 +26,18 @@ def combos(spec: Spec) -> tuple[Combo, ...]:
             *front, last = gate.until
             versions.update(dict.fromkeys(((*front, last), (*front, last + 1))))
     return tuple((v, m) for v in sorted(versions) for m in spec.modes)
+
+
+def callable_in(spec: Spec, all_: Iterable[Combo]) -> tuple[Combo, ...]:
+    """Those in which a guest may make a hypercall at all: no clause rules out every one, as where
+    a release has no such mode."""
+    never = [
+        block.when.gate
+        for block in spec.observations
+        if block.event == "hypercall" and isinstance(block.when, GateTest)
+        if any(r.test == FALSE for r in block.requires)
+    ]
+    return tuple(place for place in all_ if not any(gate.open(*place) for gate in never))
 
 
 def _all_gates(spec: Spec) -> Iterator[Gate]:

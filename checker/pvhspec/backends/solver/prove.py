@@ -7,34 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from pvhspec.backends.solver.authority import documented
-from pvhspec.backends.solver.claims import Aim, Kept, aim, claims, ended
-from pvhspec.backends.solver.combos import Combo, alike, combos
+from pvhspec.backends.solver.claims import Kept, claims
+from pvhspec.backends.solver.combos import Combo, combos
 from pvhspec.backends.solver.deeper import deepest
 from pvhspec.backends.solver.from_boot import WHEN_OWED, Story, story
-from pvhspec.backends.solver.obligation import (
-    Outcome,
-    at_boot,
-    by_call,
-    by_drift,
-    by_event,
-    by_payment,
-)
+from pvhspec.backends.solver.obligation import Outcome
 from pvhspec.backends.solver.parallel import Job, run_all
-from pvhspec.backends.solver.reach import written
-from pvhspec.backends.solver.replay import Trial
-from pvhspec.backends.solver.rewrite import gates_in, walk
 from pvhspec.backends.solver.search import rank
-from pvhspec.backends.solver.step import special_observation, special_operation
-from pvhspec.ir import build
-from pvhspec.ir.ir import Authority, Cell, Expr, Invariant, Observation, Operation, Spec, Version
+from pvhspec.backends.solver.steps import AT_BOOT, OUTSIDE, Steps, Touched, spoken_of
+from pvhspec.ir.ir import Authority, Invariant, Operation, Spec
 
 __all__ = ["Proof", "Step", "prove", "steps_of"]
-
-AT_BOOT = "at boot"
-OUTSIDE = " from outside"
-
-Touched = Callable[["Operation | Observation | str"], bool]
-Aiming = Callable[[Invariant, Version, str], Aim]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +91,17 @@ def prove(
     """
     every = combos(spec)
     whole, spec = spec, documented(spec) if authority == "documented" else spec
+    steps = Steps(spec, every, budget, whole)
     chosen = [i for i in claims(spec) if not names or i.name in names or i.clause in names]
     work: list[tuple[Proof, Job]] = []
     proofs: list[Proof] = []
     ends: list[tuple[Proof, Job]] = []
     for invariant in chosen:
-        proof = Proof(invariant, trusted=_trusted(spec, invariant))
+        trusted = _trusted(spec, invariant)
+        proof = Proof(invariant, untouched=steps.untouched(invariant), trusted=trusted)
         proofs.append(proof)
-        work += [(proof, job) for job in _steps(spec, proof, every, budget, whole=whole)]
-        ends += [(proof, job) for job in _ends(spec, whole, invariant, every, budget)]
+        work += [(proof, job) for job in steps.of(invariant)]
+        ends += [(proof, job) for job in steps.ends(invariant)]
     results = run_all([job for _, job in (*work, *ends)], jobs, cache, done)
     for (proof, job), (result, _, _) in zip(ends, results[len(work) :], strict=True):
         if result[0].status == "refuted" and job.what not in proof.ends:
@@ -201,7 +186,7 @@ def steps_of(
 
     `touched` is asked of operations, blocks, and of `""` for boot and changes from outside.
     """
-    for job in _steps(spec, Proof(invariant), combos(spec), budget, touched):
+    for job in Steps(spec, combos(spec), budget, touched=touched).of(invariant):
         start = time.process_time()
         outcome, with_ = job.run()
         seconds = time.process_time() - start
@@ -222,223 +207,9 @@ def _rest_on(proofs: list[Proof], spec: Spec) -> None:
                 changed = True
 
 
-def _reads(claim: Invariant) -> set[str]:
-    nodes = (claim.body, claim.given) if isinstance(claim, Kept) else (claim.body,)
-    return {n.state for node in nodes for n in walk(node) if isinstance(n, Cell)}
-
-
 def _trusted(spec: Spec, invariant: Invariant) -> tuple[str, ...]:
     """Operations that may change a state of the invariant in ways the text does not tell."""
-    reads = _reads(invariant)
+    reads = spoken_of(invariant)
     return tuple(
         op.name for op in spec.operations if "*" in op.disturbs or reads & set(op.disturbs)
     )
-
-
-def _steps(
-    spec: Spec,
-    proof: Proof,
-    every: tuple[Combo, ...],
-    budget: float,
-    touched: Touched = lambda _: True,
-    whole: Spec | None = None,
-) -> Iterator[Job]:
-    claim = proof.invariant
-    for group in _groups_of(claim, every):
-        facts = _Facts(spec, claim, group[0], aim)
-        if facts.idle:
-            continue  # nothing is owed
-        if touched("") and not isinstance(claim, Kept):
-            yield facts.boot(group, budget)
-        yield from _moves(spec, claim, group, budget, aim, touched, proof, whole)
-        if isinstance(claim, Kept):
-            then = claim.obligation.then.event
-            for block in (b for b in spec.observations if b.event == then and touched(b)):
-                for part in alike(block, group) if block.requires else ():
-                    yield _Facts(spec, claim, part[0], aim).payment(block, part, budget)
-
-
-def _ends(
-    spec: Spec, whole: Spec, claim: Invariant, every: tuple[Combo, ...], budget: float
-) -> Iterator[Job]:
-    """Whether each step may meet an obligation's `unless`."""
-    if isinstance(claim, Kept) and claim.obligation.unless != build.FALSE:
-        for group in _groups_of(claim, every):
-            if not _Facts(spec, claim, group[0], aim).idle:
-                yield from _moves(spec, claim, group, budget, _ended, whole=whole)
-
-
-def _ended(claim: Invariant, version: Version, mode: str) -> Aim:
-    assert isinstance(claim, Kept)
-    return ended(claim, version, mode)
-
-
-def _moves(
-    spec: Spec,
-    claim: Invariant,
-    group: tuple[Combo, ...],
-    budget: float,
-    of: Aiming,
-    touched: Touched = lambda _: True,
-    proof: Proof | None = None,
-    whole: Spec | None = None,
-) -> Iterator[Job]:
-    """Everything that may change what a claim speaks of: drift, calls and other events."""
-    reads = _reads(claim)
-    idle = 0
-    for state in spec.states.values() if touched("") else ():
-        if state.drift is None or state.drift_kind == "change unseen":
-            continue  # no step of the world
-        if state.name in reads:
-            yield _Facts(spec, claim, group[0], of).drift(state.name, group, budget)
-        else:
-            idle += 1
-    for op in (o for o in spec.operations if touched(o)):
-        if not reads & written(op):
-            idle += 1
-            continue
-        for part in alike(op, group):
-            yield _Facts(spec, claim, part[0], of).call(op, part, budget, whole)
-    for block in (b for b in spec.observations if touched(b)):
-        if not reads & written(block):
-            idle += 1
-            continue
-        for part in alike(block, group):
-            yield _Facts(spec, claim, part[0], of).event(block, part, budget)
-    if proof is not None:
-        proof.untouched += idle
-
-
-def _groups_of(invariant: Invariant, every: tuple[Combo, ...]) -> Iterator[tuple[Combo, ...]]:
-    gates = sorted(gates_in(iter((invariant.body,))), key=str)
-    groups: dict[tuple[bool, ...], list[Combo]] = {}
-    for version, mode in every:
-        groups.setdefault(tuple(g.open(version, mode) for g in gates), []).append((version, mode))
-    yield from (tuple(g) for g in groups.values())
-
-
-class _Facts:
-    """A claim and all invariants, for one release and mode."""
-
-    def __init__(self, spec: Spec, claim: Invariant, where: Combo, of: Aiming) -> None:
-        self.spec, self.where = spec, where
-        self.bodies = {i.name: aim(i, *where).goal for i in spec.invariants}
-        self.aim = of(claim, *where)
-        self.told = of is aim  # how a step does what it does not keep
-        kept = isinstance(claim, Kept)
-        self.name = claim.clause if kept else claim.name
-        self.first = () if kept else (claim.name, *claim.using)
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing to keep in this release and mode."""
-        return self.aim.given == build.FALSE
-
-    def boot(self, group: tuple[Combo, ...], budget: float) -> Job:
-        """The state at boot."""
-        key = (AT_BOOT, self.aim, self.spec.states, budget)
-
-        def run() -> tuple[Outcome, tuple[str, ...]]:
-            return at_boot(self.spec.states, self.aim.goal, budget), ()
-
-        return Job(AT_BOOT, None, group, key, run)
-
-    def payment(self, block: Observation, group: tuple[Combo, ...], budget: float) -> Job:
-        """The event that is owed, which nothing may forbid."""
-        special = special_observation(block, *self.where)
-        states, what = self.spec.states, block.id + WHEN_OWED
-        if special is None:
-            return Job(what, None, group, ("closed",), lambda: (Outcome("proved"), ()))
-        step = self._plain(lambda known: by_payment(states, special, known, self.aim, budget))
-        return self._tried(what, None, group, budget, step, special)
-
-    def drift(self, state: str, group: tuple[Combo, ...], budget: float) -> Job:
-        """A change from outside."""
-        decl, states = self.spec.states[state], self.spec.states
-        what = state + OUTSIDE
-        return self._tried(
-            what,
-            None,
-            group,
-            budget,
-            self._plain(lambda known: by_drift(states, decl, known, self.aim, budget)),
-        )
-
-    def event(self, block: Observation, group: tuple[Combo, ...], budget: float) -> Job:
-        """An event of another kind."""
-        special = special_observation(block, *self.where)
-        states = self.spec.states
-        if special is None:
-            return Job(block.id, None, group, ("closed",), lambda: (Outcome("proved"), ()))
-        return self._tried(
-            block.id,
-            None,
-            group,
-            budget,
-            self._plain(lambda known: by_event(states, special, known, self.aim, budget)),
-            special,
-        )
-
-    def call(
-        self, op: Operation, group: tuple[Combo, ...], budget: float, whole: Spec | None
-    ) -> Job:
-        """A hypercall. `whole`: the specification the interpreter is given, if it is another."""
-        own = self.spec if whole is None else whole
-        told = next(o for o in own.operations if o.id == op.id)
-        special = special_operation(op, *self.where)
-        assert special is not None
-
-        def step(names: list[str]) -> tuple[Outcome, list[str]]:
-            known = [self.bodies[n] for n in names]
-            outcome = by_call(self.spec.states, special, known, self.aim, budget, plain=self.told)
-            others = [n for n in self.bodies if n not in names]
-            if outcome.broken is None:
-                return outcome, others if outcome.status == "open" else []
-            trial = Trial(own, told, self.bodies, self.aim, self.where)
-            missing = trial.missing(outcome.broken)
-            if missing and not set(missing) & set(names):
-                return outcome, missing
-            against = trial.against(outcome.broken)
-            if not against:
-                broken = trial.shrunk(outcome.broken) if self.told else outcome.broken
-                return Outcome("refuted", broken), []
-            if own is not self.spec:
-                why = f"the documented clauses alone do not rule it out; with all: {against}"
-                return Outcome("open", why=why), others
-            return Outcome("open", why=f"the interpreter does not confirm it: {against}"), others
-
-        return self._tried(op.name, op, group, budget, step, special)
-
-    def _plain(
-        self, decide: Callable[[list[Expr]], Outcome]
-    ) -> Callable[[list[str]], tuple[Outcome, list[str]]]:
-        """A step that wants all invariants where some do not suffice."""
-
-        def step(names: list[str]) -> tuple[Outcome, list[str]]:
-            outcome = decide([self.bodies[n] for n in names])
-            others = [n for n in self.bodies if n not in names]
-            return outcome, [] if outcome.status == "proved" else others
-
-        return step
-
-    def _tried(
-        self,
-        what: str,
-        op: Operation | None,
-        group: tuple[Combo, ...],
-        budget: float,
-        step: Callable[[list[str]], tuple[Outcome, list[str]]],
-        *parts: object,
-    ) -> Job:
-        """First with the invariant alone, then with those beside it that are found missing."""
-
-        def run() -> tuple[Outcome, tuple[str, ...]]:
-            names = list(self.first)
-            while True:
-                outcome, missing = step(names)
-                if not missing:
-                    return outcome, tuple(n for n in names if n != self.name)
-                names += missing
-
-        key = (what, self.aim, self.bodies, self.spec.states, budget, *parts)
-        return Job(what, op, group, key, run)

@@ -83,6 +83,23 @@ def relevant(
     return chosen
 
 
+def by_step(
+    items: list[Step],
+    wanted: set[str],
+    expressions: Callable[[Any], Iterator[Expr]],
+    count: int,
+) -> list[list[Step]]:
+    """For each of `count` steps those that it may be where no step can be left out: the last one
+    writes a state that is wanted, each before it one of those or one that a later step reads."""
+    chosen: list[list[Step]] = []
+    states = set(wanted)
+    for _ in range(count):
+        chosen.append([i for i in items if written(i) & states])
+        for item in chosen[-1]:
+            states |= reads_of(expressions(item))
+    return chosen[::-1]
+
+
 @dataclass(eq=False)
 class _Alternative:
     item: Step

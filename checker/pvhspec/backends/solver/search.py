@@ -12,7 +12,7 @@ from pvhspec.backends.protocol import Judgement, Seen, Verdict
 from pvhspec.backends.solver.combos import expressions
 from pvhspec.backends.solver.goals import Goal, Where
 from pvhspec.backends.solver.ground import Unsupported
-from pvhspec.backends.solver.reach import Chain, Execution, Move, Step, reads_of, relevant
+from pvhspec.backends.solver.reach import Chain, Execution, Move, Step, by_step, reads_of
 from pvhspec.backends.solver.replay import seen_call, settle
 from pvhspec.ir.ir import Operation, Spec
 from pvhspec.types.types import BoolType
@@ -76,12 +76,12 @@ def _reach(
 ) -> Execution | str | None:
     """An execution of `count` steps and the goal's own."""
     try:
-        before = relevant(spec, items, reads_of(iter(goal.reads)), expressions)
+        before = by_step(items, reads_of(iter(goal.reads)), expressions, count)
         chain = Chain(spec.states, usual=usual, alone=alone)
-        if count and not before:
+        if not all(before):
             return None
-        for _ in range(count):
-            chain.extend(before)
+        for choices in before:
+            chain.extend(choices)
         goal.ask(chain)
         return chain.find(budget)
     except Unsupported as what:
