@@ -267,7 +267,8 @@ static void step_window(u32 spins, u32 limit, u32 clear)
         __asm__ volatile("pause" : : : "memory");
     __asm__ volatile("cli" : : : "memory");
     window.open = 0;
-    out_record(REC_WINDOW, 0, NULL, 0);
+    if (window.taken < limit) /* else the last interrupt closed it, and what follows may wait still */
+        out_record(REC_WINDOW, 0, NULL, 0);
 }
 
 /* ---- two vCPUs at once ---------------------------------------------------------------------- */
