@@ -152,6 +152,10 @@ def test_a_real_xen_does_what_the_answers_say(
     assert checked == len(found)
 
 
+#: What differs because the probe has shared_info mapped, to look at it between the questions.
+MAPPED = {"shared_info_at", "gone"}
+
+
 def differing(machine: Machine) -> list[tuple[str, tuple[Any, ...]]]:
     """The cells that are not as they were at boot, but for what nobody can know."""
     spec = names().spec
@@ -159,7 +163,7 @@ def differing(machine: Machine) -> list[tuple[str, tuple[Any, ...]]]:
     return [
         (name, index)
         for name, state in spec.states.items()
-        if not state.given and state.init is not None
+        if not state.given and state.init is not None and name not in MAPPED
         for index in machine.store.keys(name)
         if machine.store.read(name, index) != plain.read(name, index)
     ]
