@@ -193,8 +193,8 @@ def test_a_gate_takes_generated_runs_like_any_other(
     tmp_path: Path, wrong_spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real_xen()
-    words = ["conform", "--xen", "4.17", "--programs", "2", "--seed", "2", "--only", "evtchn.bind.*",
-             "--spec", str(wrong_spec), "--out", str(tmp_path / "out"),
+    words = ["conform", "--xen", "4.17", "--programs", "2", "--seed", "2",
+             "--only", "evtchn.bind.*", "--spec", str(wrong_spec), "--out", str(tmp_path / "out"),
              "--baseline", str(tmp_path / "known.toml"), "--format", "json",
              "--format", f"junit={tmp_path / 'j.xml'}"]  # fmt: skip
     assert main([*words, "--update-baseline", "--reason", "the text is wrong here"]) == 1
