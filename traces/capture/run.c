@@ -267,7 +267,7 @@ static void step_window(u32 spins, u32 limit, u32 clear)
         __asm__ volatile("pause" : : : "memory");
     __asm__ volatile("cli" : : : "memory");
     window.open = 0;
-    if (window.taken < limit) /* else the last interrupt closed it, and what follows may wait still */
+    if (window.taken < limit) /* else the last interrupt closed it */
         out_record(REC_WINDOW, 0, NULL, 0);
 }
 

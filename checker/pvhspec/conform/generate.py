@@ -98,8 +98,8 @@ class _Program:
         if random.random() < 0.25:  # few operations, so that they meet each other often
             some = [writer.drawer.weighted(among) for _ in range(7)]
             among = list({id(o): o for o in some if o.modelled}.values()) or self.two_level
-        elif random.random() < _ALIKE:  # of one chapter, whose state no other one disturbs
-            about = chapter(random.choice([o for o in among if o.modelled]))
+        elif self.aimed or random.random() < _ALIKE:  # of one chapter, which no other disturbs
+            about = chapter(random.choice(self.aimed or [o for o in among if o.modelled]))
             among = [o for o in among if chapter(o) == about]
         looks, asks = random.choice((0.03, 0.1, 0.3)), random.choice((0.02, 0.1))
         events = random.choice((0.03, 0.15))
