@@ -38,7 +38,10 @@ def test_no_false_alarm_on_stock_xen(
     release: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real_xen(release)
-    programs = [word for name in NAMES for word in ("--program", name)]
+    # All of them on one release; on the others, a third each, another one. `make conform` runs all.
+    third = {"4.14": 0, "4.20": 1}.get(release)
+    names = NAMES if third is None else NAMES[third::3]
+    programs = [word for name in names for word in ("--program", name)]
     assert run("--xen", release, *programs, "--format", "json", "--out", str(tmp_path)) == 0
     found = json.loads(capsys.readouterr().out)
     assert problems(found, "conform-1.json") == []
@@ -46,11 +49,13 @@ def test_no_false_alarm_on_stock_xen(
     assert target["verdict"] == "conforms"
     assert target["release"].startswith(release)
     runs = {(Path(r["program"]).stem, r["width"]) for r in target["runs"]}
-    expected = {(name, width) for name in NAMES for width in (32, 64)} - {("evtchn_full", 64)}
+    expected = {(name, width) for name in names for width in (32, 64)} - {("evtchn_full", 64)}
     assert runs == expected
     for one in target["runs"]:
         assert one["report"]["violations"] == []
         assert Path(one["trace"]).is_file()
+    if third is not None:
+        return
     seen = {c for one in target["runs"] for c in one["report"]["conforms"]}
     for clause in (
         "evtchn.bind.EVTCHNOP_bind_virq.already_bound",

@@ -68,6 +68,11 @@ def test_a_call_by_name() -> None:
     assert found.slots == {"a": 0}
 
 
+def test_what_is_not_given_before_a_pointer_is_passed_as_0() -> None:
+    found = compiled("VCPUOP_get_physid(unreadable)\n")
+    assert found.program.steps == (Hypercall(24, (12, 0, Unreadable())),)
+
+
 def test_layouts_follow_the_width_of_the_caller() -> None:
     text = "XENVER_platform_parameters()"
     for width, size in ((32, 4), (64, 8)):

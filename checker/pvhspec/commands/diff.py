@@ -41,6 +41,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 pvhspec diff 4.14 4.20
 pvhspec diff 4.14 4.20 --out programs && pvhspec conform --xen 4.20 --program programs/*.prog
 pvhspec diff pvh_dom0 pvh_domu --release 4.17 --format json
+pvhspec diff 4.14 4.20 --only 'grant.*'
 pvhspec diff HEAD~1:spec spec --budget 60
 """,
     )
@@ -48,6 +49,7 @@ pvhspec diff HEAD~1:spec spec --budget 60
     add("a", metavar="A", help="one side")
     add("b", metavar="B", help="the other")
     add("--out", type=Path, metavar="DIR", help="write the programs there, one file for a clause")
+    add("--only", action="append", default=[], metavar="GLOB", help="compare only these clauses")
     add("--depth", type=int, default=3, metavar="N", help="calls before the one that tells (3)")
     add("--format", choices=("text", "json"), default="text")
     place_options(parser)
@@ -66,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     found = compare(
         a,
         b,
+        only=args.only,
         depth=args.depth,
         budget=args.budget,
         jobs=args.jobs,

@@ -166,8 +166,8 @@ def call(
             args.append(given[name])
         elif name == op.each or (pointer in layout.plain and name == "count"):
             args.append(1)
-        elif any(later in given for later in layout.plain):
-            args.append(0)
+        elif uses_memory or any(other in given for other in layout.plain):
+            args.append(0)  # else what follows would be taken for it
     saves: tuple[Save, ...] = ()
     if saved is not None:
         slot, what, always = saved

@@ -9,9 +9,8 @@ from __future__ import annotations
 import pytest
 
 from tests.backends.solver.edited import edited, told_of_step
-from tests.backends.solver.test_prove import only
 
-MAP, UNMAP = "GNTTABOP_map_grant_ref", "GNTTABOP_unmap_grant_ref"
+UNMAP = "GNTTABOP_unmap_grant_ref"
 SET_VERSION = "GNTTABOP_set_version"
 
 
@@ -110,33 +109,3 @@ def test_an_edit_is_refuted(module: str, old: str, new: str, invariant: str, ste
         "after",
     ]
     assert told[-1].strip().startswith("so it fails for ")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "module, old, new, invariant, step",
-    [
-        pytest.param(
-            "grant.map",
-            "when looks and write and entry_flags",
-            "when looks and not write and entry_flags",
-            "writing_was_granted",
-            MAP,
-            id="read only pages are written",
-        ),
-        pytest.param(
-            "grant.map",
-            "when looks and write and entry_flags",
-            "when not had and write and entry_flags",
-            "writing_was_granted",
-            MAP,
-            id="who has a page to read it comes to write it",
-        ),
-    ],
-)
-def test_an_edit_is_refuted_in_some_release(
-    module: str, old: str, new: str, invariant: str, step: str
-) -> None:
-    """Where one step takes long, all are done, on every core."""
-    proof = only(edited(module, old, new), invariant)
-    assert step in {s.what for s in proof.steps if s.outcome.status == "refuted"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import z3
@@ -46,15 +47,19 @@ def compare(
     a: Side,
     b: Side,
     *,
+    only: Collection[str] = (),
     depth: int = DEPTH,
     budget: float = 20.0,
     jobs: int | None = None,
     cache: bool = True,
     done: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> list[Told]:
-    """All differences. `budget` is in seconds, for each."""
+    """All differences, or those of the clauses that one of the patterns `only` names. `budget` is
+    in seconds, for each."""
     pair = Pair(a, b)
     found = differences(a, b)
+    if only:
+        found = [d for d in found if any(fnmatchcase(d.clause, p) for p in only)]
     whole = tuple(
         (s.where, s.spec.operations, s.spec.observations, s.spec.states, s.spec.hypercalls)
         for s in (a, b)
