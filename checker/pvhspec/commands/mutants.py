@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from pvhspec.commands.asking import add_asking, needs_solver, progress
 from pvhspec.commands.common import Subparsers, command
 from pvhspec.diagnostics import Diagnostic, PvhError, code, render_all
+
+if TYPE_CHECKING:
+    from pvhspec.mutation.tell import Score
+    from pvhspec.names.load import Sources
 
 __all__ = ["add_parser", "run"]
 
@@ -27,7 +32,8 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "a reason in survivors.txt beside the specification.\nStatus 1 if one has none, or if "
         "fewer are noticed than asked for.",
         "pvhspec mutants\npvhspec mutants --only 'evtchn.bind.*' -v\n"
-        "pvhspec mutants --sample 100 --seed 7",
+        "pvhspec mutants --sample 100 --seed 7\n"
+        "pvhspec mutants --by examples --only 'sched.watch.*' --suggest",
     )
     add = parser.add_argument
     add("--only", action="append", default=[], metavar="GLOB", help="mistakes in these clauses")
@@ -41,9 +47,42 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         help="the last to be asked: all are shown to the examples first, those left to the traces, "
         "then to complete and prove (default: proofs)",
     )
+    add(
+        "--suggest",
+        action="store_true",
+        help="print examples that would notice the survivors, ready to be edited and put into a "
+        "module; one that is found for none is told on stderr",
+    )
     add("-v", "--verbose", action="store_true", help="show survivors that have a reason, too")
     add("--format", choices=("text", "json"), default="text")
     add_asking(parser, 4.0)
+
+
+def _suggest(sources: Sources, score: Score, budget: float) -> int:
+    """Print an example for each survivor that has no reason, as soon as it is found."""
+    from pvhspec.mutation.bench import Bench
+    from pvhspec.mutation.example_text import example_text
+    from pvhspec.mutation.suggest import suggestions
+
+    bench = Bench(sources)
+    left = [j.mutant for j in score.unexplained]
+    counts = {"new": 0, "old": 0, "none": 0}
+    for found in suggestions(bench, left, budget, progress("survivors")):
+        about = f"{found.mutant.place} | {found.mutant.what}"
+        if found.example is None:
+            counts["none"] += 1
+            print(f"no example: {about}", file=sys.stderr)
+        else:
+            counts["old" if found.old else "new"] += 1
+            print(f"# {about}", flush=True)
+            if not found.old:
+                print(example_text(bench.spec, found.example), flush=True)
+    print(
+        f"{len(left):,} survivors: {counts['new']:,} examples, which notice {counts['old']:,} more;"
+        f" none was found for {counts['none']:,}",
+        file=sys.stderr,
+    )
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         done=progress("mutants"),
     )
     score = Score(judged, reasons)
+    if args.suggest:
+        return _suggest(sources, score, args.budget)
     if args.format == "json":
         print(json.dumps(as_json(score), indent=2))
     else:

@@ -20,7 +20,7 @@ from pvhspec.backends.solver.reach import reads_of
 from pvhspec.backends.solver.views import AnyState
 from pvhspec.ir.ir import Expr, Operation, Var
 
-__all__ = ["DEPTH", "Told", "compare"]
+__all__ = ["DEPTH", "Told", "compare", "foci"]
 
 DEPTH = 3  # calls before the one that tells
 _FOR_PROOF = 2.0  # seconds
@@ -96,12 +96,12 @@ def _visible(pair: Pair, d: Difference, depth: int, budget: float) -> Told:
 
 def _searched(pair: Pair, d: Difference, depth: int, budget: float) -> Told:
     why = "nothing that a program does shows it"
-    foci = [(f, least, back) for f, least in _foci(pair, d) for back in _ways_round(d, f)]
+    asked = [(f, least, back) for f, least in foci(pair, d) for back in _ways_round(d, f)]
     sided: Apart | None = None
-    for number, (focus, least, back) in enumerate(foci):
-        asked = Pair(pair.b, pair.a) if back else pair
-        share = budget / (len(foci) - number)
-        found = asked.apart(focus, range(least, depth + 1), share)
+    for number, (focus, least, back) in enumerate(asked):
+        sides = Pair(pair.b, pair.a) if back else pair
+        share = budget / (len(asked) - number)
+        found = sides.apart(focus, range(least, depth + 1), share)
         if not isinstance(found, Apart):
             why = found
             continue
@@ -115,7 +115,7 @@ def _searched(pair: Pair, d: Difference, depth: int, budget: float) -> Told:
         return Told(d, "apart", sided)
     answers = {p.kind for p in (*d.before, *d.after)} <= {"error", "ensure", "require"}
     if answers and all((Pair(pair.b, pair.a) if back else pair).never(f, _FOR_PROOF)
-                       for f, _, back in foci):  # fmt: skip
+                       for f, _, back in asked):  # fmt: skip
         return Told(d, "not visible", why="proved: in no state does any answer differ by it")
     return Told(d, "open", why=why)
 
@@ -142,7 +142,7 @@ def _never(d: Difference) -> str:
     return ""
 
 
-def _foci(pair: Pair, d: Difference) -> Iterator[tuple[Focus, int]]:
+def foci(pair: Pair, d: Difference) -> Iterator[tuple[Focus, int]]:
     """Where to look, and how many calls come before at the least."""
     seen: set[Focus] = set()
     targets: set[str] = set()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import z3
 
 from pvhspec.backends.difference.clauses import Item
 from pvhspec.backends.solver.ground import Frame, View
+from pvhspec.backends.solver.obligation import Cells, cells_of
 from pvhspec.backends.solver.reach import Chain, Found, Step, written
 from pvhspec.backends.solver.sorts import Term
 from pvhspec.backends.solver.step import Call, call, event
@@ -26,11 +28,13 @@ OTHER = "other."  # before the names of the second side's states
 @dataclass(frozen=True, slots=True)
 class Focus:
     """What the last step is to be about: the answers differ at all, by one clause (`clause`), or
-    after a step `changed` that changes more, or other things, on one side."""
+    after a step `changed` that changes more, or other things, on one side. `may`: the first may
+    answer what the second never does, whatever else either may."""
 
     last: str
     clause: str | None = None
     changed: str | None = None
+    may: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,9 @@ class Twin(Chain):
     def __init__(self, sides: Sides, *, usual: bool, anywhere: bool = False) -> None:
         super().__init__(sides.states, usual=usual, alone=True)
         self._sides = sides
-        if anywhere:
-            self.view = AnyState(self.ground, "")
+        self._any = AnyState(self.ground, "") if anywhere else None
+        if self._any is not None:
+            self.view = self._any
         self.other: View = _SameAtFirst(self.view, Boot(self.ground, usual), sides, anywhere)
 
     def both(self, items: list[Step]) -> None:
@@ -94,8 +99,14 @@ class Twin(Chain):
         named = second if first.name.endswith(".other") else first
         one = self.last(first)
         two = call(self.ground, second, self._linked(one.frame, named), lowest=True)
-        self.ground.constraints += [two.allowed, _settled(one), _settled(two)]
+        self.ground.constraints.append(two.allowed)
         self._plain(one.frame, named)
+        self._watch(two)
+        if focus.may:
+            denied = z3.Not(z3.substitute(two.allowed, (two.code, one.code)))
+            self.ground.constraints.append(denied)
+            return True
+        self.ground.constraints += [_settled(one), _settled(two)]
         ways = [one.code != two.code]
         succeeded = z3.And(one.code == 0, two.code == 0)
         ways += [z3.And(succeeded, w) for w in self._outs(first, second, one, two)]
@@ -103,7 +114,7 @@ class Twin(Chain):
             about = [due for made in (one, two) for e, due in made.due if e.clause == focus.clause]
             if about:
                 self.ground.constraints.append(z3.Or(*about))
-        denied = [
+        failing = [
             ensured.test
             for ensured in second.ensures
             if focus.clause in (None, ensured.clause) and focus.changed is None
@@ -111,13 +122,21 @@ class Twin(Chain):
         if focus.clause in {e.clause for e in (*first.ensures, *second.ensures)}:
             ways = []
         inside = Frame(one.frame.prefix, self.other, one.frame.inputs, two.frame.vars)
-        ways += [z3.And(succeeded, z3.Not(self.ground.expr(t, inside))) for t in denied]
-        self.watched["code"] = two.code
-        for name, term in two.frame.inputs.items():
-            if name.startswith("out.") or name == "result":
-                self.watched[name] = term
+        ways += [z3.And(succeeded, z3.Not(self.ground.expr(t, inside))) for t in failing]
         self.ground.constraints.append(z3.Or(*ways))
         return bool(ways)
+
+    def _watch(self, made: Call) -> None:
+        """What a call answers is to be told."""
+        self.watched["code"] = made.code
+        for name, term in made.frame.inputs.items():
+            if name.startswith("out.") or name == "result":
+                self.watched[name] = term
+
+    def _given(self, model: Any) -> Cells:
+        return (
+            super()._given(model) if self._any is None else cells_of(self.ground, self._any, model)
+        )
 
     def _linked(self, frame: Frame, named: Operation) -> Frame:
         """The same call on the second side: its arguments are those of the first, its answer is

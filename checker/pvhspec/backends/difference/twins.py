@@ -19,7 +19,7 @@ from pvhspec.backends.protocol import Seen
 from pvhspec.backends.solver.combos import expressions
 from pvhspec.backends.solver.ground import Unsupported
 from pvhspec.backends.solver.obligation import Search
-from pvhspec.backends.solver.reach import Execution, Move, Step, reads_of, relevant
+from pvhspec.backends.solver.reach import Execution, Found, Move, Step, reads_of, relevant
 from pvhspec.backends.solver.replay import settle
 from pvhspec.backends.solver.rewrite import rename_states
 from pvhspec.backends.solver.search import broken_by, seen
@@ -125,6 +125,18 @@ class Pair:
         return trouble or f"not within {depths.stop - 1} calls before it"
 
     def _reach(self, focus: Focus, count: int, budget: float, usual: bool) -> Apart | str:
+        found = self.proposed(focus, count, budget, usual=usual)
+        items = self.partner(focus.last)
+        if not isinstance(found, Execution) or items is None:
+            return found if isinstance(found, str) else ""
+        return self._confirmed(found, items)
+
+    def proposed(
+        self, focus: Focus, count: int, budget: float, *, usual: bool, anywhere: bool = False
+    ) -> Found:
+        """What the solver says tells the sides apart after `count` steps, with the first side's
+        answer; the second's is `at`. `anywhere`: from any state, which is `given`, not from boot.
+        Raises Unsupported."""
         items = self.partner(focus.last)
         if items is None:
             return "the event is of one side only"
@@ -136,17 +148,14 @@ class Pair:
             if s.id in self.second
         ]
         if count and not before:
-            return ""
-        twin = Twin(self._sides, usual=usual)
+            return None
+        twin = Twin(self._sides, usual=usual, anywhere=anywhere)
         for number in range(count):
             one = [self.first[focus.changed]] if focus.changed and number == count - 1 else before
             twin.both([s for s in one if s.id in self.second])
         if not twin.differ(focus, items):
-            return ""
-        found = twin.find(budget)
-        if not isinstance(found, Execution):
-            return found or ""
-        return self._confirmed(found, items)
+            return None
+        return twin.find(budget)
 
     def checked(self, found: Apart) -> Apart | None:
         """What was found of other sides, of these; None if they do not answer so."""
