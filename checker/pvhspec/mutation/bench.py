@@ -10,7 +10,7 @@ from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.solver.combos import expressions
 from pvhspec.backends.solver.rewrite import walk
-from pvhspec.ir.ir import Cell, Example, ExampleStep, Observation, Operation, Spec
+from pvhspec.ir.ir import Cell, Example, ExampleStep, Gate, Observation, Operation, Spec
 from pvhspec.ir.lower import lower
 from pvhspec.mutation.make import Mutant, with_mutant, without_examples
 from pvhspec.mutation.outline import Outline
@@ -135,6 +135,8 @@ class Bench:
         self.spec, errors = lower(sources)
         assert not [e for e in errors if e.severity == "error"]
         self._compiled: dict[Where, Compiled] = {}
+        open_ = tuple(replace(o, gate=Gate()) for o in self.spec.operations)
+        self._anywhere = replace(self.spec, operations=open_)
         self._touched = [self._look(example) for example in self.spec.examples]
 
     def _look(self, example: Example) -> _Touched:
@@ -148,9 +150,10 @@ class Bench:
                 touched.kinds.add("hypercall")
                 touched.raw = True
                 found = _number_called(step)
-                op = Dispatch(self.spec, example.version, example.mode).operation(*found)
-                if op is not None:
-                    touched.operations.add(op.id)
+                for spec in (self.spec, self._anywhere):  # and what would be there without a gate
+                    op = Dispatch(spec, example.version, example.mode).operation(*found)
+                    if op is not None:
+                        touched.operations.add(op.id)
             else:
                 touched.kinds.add(step.kind)
         return touched
