@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pvhspec.diagnostics import PvhError
 from pvhspec.ir.lower import lower
 from pvhspec.mutation.bench import Bench, changed
 from pvhspec.mutation.corpus import corpus
+from pvhspec.mutation.judge import _Late, _limited
 from pvhspec.mutation.make import Mutant, mutants, with_mutant, without_examples
 from pvhspec.mutation.reasons import FILE, read_reasons, stale
 from pvhspec.mutation.run import Judged, chosen, judge_all
@@ -115,6 +118,20 @@ def test_a_part_of_the_text_comes_to_the_same_as_all_of_it() -> None:
         if what is not None:
             assert what == changed(bench.spec, spec), mutant
             assert replace(found, examples=()) == replace(spec, examples=()), mutant
+
+
+def test_a_module_is_imported_to_its_end_before_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(_Late), _limited(0.1):
+        import_module("slow_to_import")
+        while True:
+            pass
+    assert "slow_to_import" in sys.modules
 
 
 def test_what_was_found_is_kept_until_what_noticed_it_changes(

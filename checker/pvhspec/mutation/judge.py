@@ -49,9 +49,13 @@ class _Late(Exception):
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
     """Raise _Late if it takes longer, and again until somebody hears it: what is raised while an
-    object is cleared away is lost."""
+    object is cleared away is lost. A module is imported to its end, or it could never be again."""
 
-    def late(_signal: int, _frame: FrameType | None) -> None:
+    def late(_signal: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_globals.get("__name__") == "importlib._bootstrap":
+                return
+            frame = frame.f_back
         raise _Late
 
     def unheard(lost: sys.UnraisableHookArgs) -> None:
