@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import pickle
 from pathlib import Path
 
-from pvhspec.ir.cache import keep, kept
+from pvhspec.backends.interpreter.machine import Machine
+from pvhspec.ir.cache import keep, kept, load_spec
+from pvhspec.ir.packed import Packed
 
 MOST = 64
 
@@ -29,3 +33,22 @@ def test_what_is_not_whole_is_not_there(tmp_path: Path) -> None:
     assert kept(file) == b"held"
     file.write_bytes(file.read_bytes()[:-1])
     assert kept(file) is None
+
+
+def test_examples_are_unpacked_by_who_asks_for_them() -> None:
+    things = (("a", 1), ("b", 2))
+    packed = pickle.loads(pickle.dumps(Packed(things)))
+    assert packed._items is None
+    assert packed == things
+    assert (len(packed), packed[1], packed[:1], [*packed]) == (2, ("b", 2), (("a", 1),), [*things])
+    assert packed == Packed(things) != Packed(things[:1])
+    assert gc.isenabled()
+
+
+def test_no_verdict_unpacks_the_examples() -> None:
+    spec, errors = load_spec()
+    assert spec is not None, errors
+    kept_so = pickle.loads(pickle.dumps(spec))
+    Machine(kept_so, (4, 17), "pvh_dom0")
+    assert isinstance(kept_so.examples, Packed)
+    assert kept_so.examples._items is None

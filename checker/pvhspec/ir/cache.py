@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from pvhspec import __version__, _data
 from pvhspec.diagnostics import Diagnostic
 from pvhspec.ir.ir import Spec
+from pvhspec.ir.packed import Packed, unpickled
 
 if TYPE_CHECKING:
     from pvhspec.names.load import Sources
@@ -45,7 +46,10 @@ def load_spec(folder: Path | None = None) -> tuple[Spec | None, list[Diagnostic]
     def compiled(where: Path) -> Made[Spec]:
         from pvhspec.ir.lower import compile_folder  # Lark is loaded only where it is needed
 
-        return compile_folder(where)
+        spec, errors = compile_folder(where)
+        if spec is not None:
+            spec.examples = Packed(spec.examples)
+        return spec, errors
 
     return _kept("spec", folder or _data.spec_dir(), Spec, compiled)
 
@@ -98,7 +102,7 @@ def _key(folder: Path) -> str:
 def _read(file: Path) -> Any:
     """What was kept; whatever is wrong with it, it is only made again."""
     try:
-        return pickle.loads(kept(file) or b"")
+        return unpickled(kept(file) or b"")
     except Exception:
         return None
 

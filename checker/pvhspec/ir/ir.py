@@ -9,6 +9,7 @@ expressions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -347,5 +348,5 @@ class Spec:
     observations: tuple[Observation, ...] = ()
     invariants: tuple[Invariant, ...] = ()
     obligations: tuple[Obligation, ...] = ()
-    examples: tuple[Example, ...] = ()
+    examples: Sequence[Example] = ()
     clauses: dict[str, Clause] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.native.engine import Program
 from pvhspec.ir.cache import cache_dir, keep, kept, key_of
 from pvhspec.ir.ir import Spec
+from pvhspec.ir.packed import unpickled
 from pvhspec.names.gates import Version
 
 __all__ = ["program"]
@@ -85,7 +86,7 @@ def _key(of: str, where: tuple[Any, ...]) -> str:
 def _read(file: Path) -> Program | None:
     """What was kept; whatever is wrong with it, it is only made again."""
     try:
-        found = pickle.loads(kept(file) or b"")
+        found = unpickled(kept(file) or b"")
     except Exception:
         return None
     return found if isinstance(found, Program) else None
