@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pvhspec.backends.protocol import Judgement, Verdict
-from pvhspec.backends.whole.solve import Whole
 from pvhspec.ir.ir import Clause, Spec
 from pvhspec.traces import Place
+
+if TYPE_CHECKING:  # it is only there where a whole trace is asked about
+    from pvhspec.backends.whole.solve import Whole
 
 __all__ = ["MOST_KEPT", "Moment", "Report", "Selection", "applicable"]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pvhspec.backends.whole.solve import Whole
 from pvhspec.diagnostics import printable
 from pvhspec.report.paint import Paint, wrapped
 from pvhspec.report.verdict import Report
+
+if TYPE_CHECKING:  # it is only there where a whole trace is asked about
+    from pvhspec.backends.whole.solve import Whole
 
 __all__ = ["whole_lines", "whole_object"]
 
