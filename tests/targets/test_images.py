@@ -30,8 +30,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (XEN.replace(VERSION, b"GNU Mach"), "version text"),
         (XEN.replace(MULTIBOOT, MULTIBOOT[:8] + bytes(4)), "no multiboot header"),
         (XEN.replace(b"ELF\1", b"ELF\2"), "64-bit ELF"),
-        (gzip.compress(b"hello\n"), "not an ELF file"),
-        (gzip.compress(XEN)[:60], "damaged gzip|cut short"),
+        (gzip.compress(b"hello\n", mtime=0), "not an ELF file"),
+        (gzip.compress(XEN, mtime=0)[:60], "damaged gzip|cut short"),
         (b"\x1f\x8b" + bytes(30), "damaged gzip"),
     ],
 )
