@@ -23,6 +23,7 @@ from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
 from pvhspec.programs import Layouts, compile_text, show_program
 from pvhspec.report.paint import Paint
+from pvhspec.report.verdict import Selection
 from pvhspec.targets import Program, TargetError, steps
 from tests.real import real_xen
 from tests.report.schema import problems
@@ -231,7 +232,8 @@ def test_a_violation_is_shrunk_told_and_saved(
 ) -> None:
     real_xen()
     spec = spec_in(wrong_spec)
-    options = Options("4.17", budget=600, seed=3, programs=4, out=tmp_path / "out")
+    chapter = Selection(only=("evtchn.bind.*",))
+    options = Options("4.17", 600, 3, 2, chapter, out=tmp_path / "out")
     assert run_generated(spec, options, Paint(False)) == 1
     said = capsys.readouterr().out
     assert f"violated {WRONG}" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sys
 from dataclasses import replace
@@ -208,8 +209,12 @@ def test_every_reason_is_of_a_mistake_that_can_be_made() -> None:
 @pytest.mark.slow
 def test_no_example_notices_what_may_live() -> None:
     whole = sources(_data.spec_dir())
-    found = read_reasons(_data.spec_dir())
-    work = [m for m in mutants(whole) if any(r.of(m) for r in found)]
+    every = list(mutants(whole))
+    told = [(r, [m for m in every if r.of(m)]) for r in read_reasons(_data.spec_dir())]
+    narrow = [(r, of) for r, of in told if len(of) <= 2]
+    some = random.Random(3).sample(narrow, 25)  # `make mutants` asks all of them
+    found = [r for r, _ in some]
+    work = [m for m in every if any(m in of for _, of in some)]
     judged = judge_all(whole, work, [], budget=2.0, last="examples", cache=False)
     assert stale(found, [j.mutant for j in judged if not j.verdict.killer], work, True) == []
 
