@@ -44,8 +44,8 @@ SET_VERSION = "GNTTABOP_set_version"
         ),
         pytest.param(
             "grant.version",
-            "if not same and version == 1 { clause",
-            "if not same and version == 2 { clause",
+            "if not same { clause status_pages_gone",
+            "if not same and version == 2 { clause status_pages_gone",
             "status_words_of_version_2",
             SET_VERSION,
             id="XSA-255, XSA-384, XSA-387, XSA-486, freed pages stay where they were",

@@ -147,7 +147,7 @@ def test_a_stated_property() -> None:
 
 
 def test_what_is_not_decided_says_what_would_lead_there() -> None:
-    question, got = asked("can channel[caller, 3] == ipi", depth=1)
+    question, got = asked("can channel[caller, 3] == ipi", depth=1, budget=180)
     assert (got.status, status_of(question, got)) == ("open", 1)
     assert got.why == "not reached within 1 steps of boot"
     assert got.lines[0].startswith("EVTCHNOP_bind_ipi would make it so")
