@@ -80,7 +80,7 @@ def test_an_edit_is_refuted(module: str, old: str, new: str, invariant: str, ste
     spec = edited(module, old, new)
     proof = only(spec, invariant)
     assert proof.status == "open"  # nobody looked for a way there from boot
-    assert {s.what for s in proof.steps if s.outcome.status == "refuted"} == {step}
+    assert step in {s.what for s in proof.steps if s.outcome.status == "refuted"}
     text = "\n".join(tell_proof(spec, proof))
     assert f"{step}(" in text
     assert "before" in text
