@@ -1,7 +1,9 @@
 /*
  * The protocol checked by hand in C, over rows of 64 bytes in memory: what one event takes in a
- * cache line of its own. `byhand one|whole ROWS EVENTS TIMES` goes over the rows of a file so many
- * times; says how many events there were, how many were wrong, and the processor's seconds.
+ * cache line of its own, all of it known, and its memory just the structure. No trace is like that:
+ * it says how fast a checker could be at most (byhand_columns.c is over what traces are read into).
+ * `byhand one|whole ROWS EVENTS TIMES` goes over the rows of a file so many times; says how many
+ * events there were, how many were wrong, and the processor's seconds.
  *
  * `one` is one property: a channel is opened before it is used, and not twice. `whole` is all that
  * the specification says of these three calls: who may call, what memory may change, which port a

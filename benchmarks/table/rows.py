@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.protocol import Shape
+from benchmarks.table.byhand_columns import SOURCE, places
 from benchmarks.table.traces import Traces
 
 __all__ = ["SECTIONS", "Measured", "Row", "Skipped", "rows"]
@@ -89,12 +90,17 @@ def rows(peers: str | None, spec: Path | None, folder: Path, events: int) -> Ite
         program = str(HERE / "byhand.py")
         return lambda traces: _ran([sys.executable, program, how, str(traces.jsonl())])
 
-    def by_hand_in_c(what: str) -> Callable[[Traces], Measured]:
+    def packed(what: str) -> Callable[[Traces], Measured]:
         def run(traces: Traces) -> Measured:
-            times = str(max(1, 20_000_000 // traces.events))
-            return _ran([_compiled(folder), what, str(traces.rows()), str(traces.events), times])
+            program = _compiled(folder, HERE / "byhand.c")
+            return _ran([program, what, str(traces.rows()), str(traces.events), _times(traces)])
 
         return run
+
+    def columnar(traces: Traces) -> Measured:
+        library = _compiled(folder, SOURCE, "-fPIC", "-shared", *places())
+        program = [sys.executable, "-m", "benchmarks.table.byhand_columns", library]
+        return _ran([*program, str(traces.columnar("arrow")), _times(traces)])
 
     def peer(which: str) -> Callable[[Traces], Measured]:
         def run(traces: Traces) -> Measured:
@@ -127,14 +133,17 @@ def rows(peers: str | None, spec: Path | None, folder: Path, events: int) -> Ite
 
     whole, short = Shape(events), Shape(1000)
     one, all_of_it = "one property", "the whole specification"
-    memory, lines = "rows in memory", "JSON Lines"
+    memory, lines = "columns in memory", "JSON Lines"
     ours = "pvhspec, machine code, "
+    by_hand_in_c, part = "C by hand, ", "the part of the specification that comes up"
     yield from (
-        Row("checkers", f"C by hand, {one}", memory, "check", whole, by_hand_in_c("one")),
-        Row("checkers", ours + one, memory, "check", whole, alone(HERE / "one")),
-        Row("checkers", "C by hand, the part of the specification that comes up", memory, "check",
-            whole, by_hand_in_c("whole")),
+        Row("checkers", by_hand_in_c + part, memory, "check", whole, columnar),
         Row("checkers", ours + all_of_it, memory, "check", whole, alone(spec)),
+        Row("checkers", by_hand_in_c + part, "packed rows in memory", "check", whole,
+            packed("whole")),
+        Row("checkers", by_hand_in_c + one, "packed rows in memory", "check", whole,
+            packed("one")),
+        Row("checkers", ours + one, memory, "check", whole, alone(HERE / "one")),
         Row("checkers", f"Python by hand, {one}", "tuples in memory", "check", whole,
             by_hand("tuples")),
         Row("checkers", f"Python by hand, {one}", lines, "all", whole, by_hand("jsonl")),
@@ -167,11 +176,16 @@ def rows(peers: str | None, spec: Path | None, folder: Path, events: int) -> Ite
     )
 
 
-def _compiled(folder: Path) -> str:
-    program = folder / "byhand"
-    if not program.exists():
+def _times(traces: Traces) -> str:
+    """How often C goes over a trace, so that there is something to measure."""
+    return str(max(1, 20_000_000 // traces.events))
+
+
+def _compiled(folder: Path, source: Path, *words: str) -> str:
+    made = folder / source.stem
+    if not made.exists():
         if shutil.which("gcc") is None:
             raise Skipped("apt install gcc")
-        words = ["gcc", "-O2", "-march=native", "-o", str(program), str(HERE / "byhand.c")]
-        subprocess.run(words, check=True)
-    return str(program)
+        line = ["gcc", "-O2", "-march=native", *words, "-o", str(made), str(source)]
+        subprocess.run(line, check=True)
+    return str(made)
