@@ -110,11 +110,14 @@ def _calls(spec: Spec, name: str, table: Mapping[str, Any]) -> list[Fact]:
     for family, row in table.items():
         try:
             names, prefix = str(row["names"]).split(), str(row.get("prefix", ""))
-        except (KeyError, TypeError, AttributeError):
-            errors.append(Diagnostic(BAD_ROW, f"[{family}] has no names", path=name))
+            more = dict(row.get("more", {}))
+        except (KeyError, TypeError, ValueError):
+            errors.append(Diagnostic(BAD_ROW, f"[{family}] does not say its names", path=name))
             continue
-        for each in names:
-            fact = Fact(f"{prefix}{each}", _what(spec, family, each), family, name)
+        for each in (*names, *more):
+            what = _what(spec, family, each)
+            when = f", {more[each]}" if each in more else ""
+            fact = Fact(f"{prefix}{each}", f"{what}{when}", family, name)
             found.append(fact)
             fact.clauses = by_part.get(fact.id, [])
             if not fact.clauses and "by" in row:
