@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pvhspec.targets import wire
+from pvhspec.targets.clocks import clock_event
 from pvhspec.targets.ringing import ring_event
 from pvhspec.targets.steps import (
     AREA_SIZE,
@@ -30,7 +31,6 @@ from pvhspec.targets.steps import (
 from pvhspec.targets.wire import Record
 
 Event = dict[str, Any]
-_TIME = "vcpu_time_info "  # the label of what is read as such, before the number of the vCPU
 _MAX_PAYLOAD = 1 << 25  # bytes; anything longer is not a record
 
 
@@ -45,7 +45,7 @@ GRANT_LABEL = "grant entry: "
 RECORDED = frozenset({
     "apic", "cpuid", "entry", "fifo_words", "grant_entry", "grant_status", "hypercall",
     "hypercall_page", "image", "interruptible", "mem", "msr", "note", "shared_info", "store",
-    "time", "touch", "upcall",
+    "time", "touch", "upcall", "wallclock",
 })  # fmt: skip
 
 
@@ -171,8 +171,8 @@ class Decoder:
         if (ring := ring_event(what, payload[8:])) is not None:
             return ring
         gpa = int.from_bytes(payload[:8], "little")
-        if what.startswith(_TIME) and len(payload) == 8 + wire.TIME.size:
-            return _time(int(what[len(_TIME) :] or vcpu), payload[8:], ts)
+        if (clock := clock_event(what, payload[8:], vcpu, ts)) is not None:
+            return clock
         kind = "hypercall_page" if what == "hypercall_page" else "mem"
         event: Event = {"kind": kind, "view": "guest", "gpa": hex(gpa), "bytes": payload[8:].hex()}
         if what == "hypercall_page":
@@ -369,16 +369,6 @@ def _granted(label: str, data: bytes) -> Event:
     if len(data) > 8:
         event["high"] = hex(int.from_bytes(data[8:], "little"))
     return event
-
-
-def _time(of: int, memory: bytes, tsc: int) -> Event:
-    """A vcpu_time_info that was read."""
-    version, stamp, system, mul, shift, flags = wire.TIME.unpack(memory)
-    return {
-        "kind": "time", "of": of, "version": version, "tsc_timestamp": hex(stamp),
-        "system_time": hex(system), "tsc_to_system_mul": hex(mul), "tsc_shift": shift,
-        "flags": flags, "tsc": hex(tsc),
-    }  # fmt: skip
 
 
 def _in_order(calls: list[Event]) -> list[Event]:

@@ -41,7 +41,6 @@ RANGE = Struct("<QI")  #: address, length
 RETURN = Struct("<B3xIQ")  #: fault, clobbered, value
 APIC = Struct("<II")  #: register, value
 SHARED_WORD = Struct("<BxH4xQ")  #: what, index, value
-TIME = Struct("<I4xQQIbB2x")  #: struct vcpu_time_info of xen.h
 ORDER = Struct("<QQ")  #: begin, end
 TOUCH = Struct("<5Q")  #: gfn, before, stored, after, fault
 CRASH = Struct("<4Q")  #: vector, error, ip, cr2

@@ -293,6 +293,10 @@ KINDS: Mapping[str, Kind] = {
                 Field("tsc", _X64),
             ),
         ),
+        Kind(
+            "wallclock",
+            (Field("version", _U32), Field("second", _X64), Field("nanosecond", _U32)),
+        ),
         Kind("upcall", (Field("vector", _U32),)),
         Kind(
             "inject",
