@@ -249,6 +249,23 @@ def test_memory_that_is_not_there_is_told_and_passed_over(one_xen: Path) -> None
     assert len(of_kind(capture, "cpuid")) == 1
 
 
+def test_a_call_with_memory_whose_page_is_gone(one_xen: Path) -> None:
+    gone = Buffer(struct.pack("<HHIQ", SELF, 0, 0, 0), (Patch(8, 8, Area(0x3000, 12)),))
+    program = Program(
+        (
+            Hypercall(MEMORY, (15, Buf(0)), (gone,)),  # XENMEM_remove_from_physmap
+            Hypercall(VERSION, (0, 0), (Buffer(b"\x12" * 8, at=0x3070),)),
+            Note("on it goes"),
+        )
+    )
+    capture = capture_xen(one_xen, program, width=64, timeout=20)
+    removed, call = of_kind(capture, "hypercall")
+    assert removed["ret"] == 0
+    assert [data for _, data in call["in"]] == ["ff" * 40]  # with what is around it
+    assert capture.events[-1]["reason"] == "shutdown"
+    assert [e["text"] for e in of_kind(capture, "note")][-1] == "on it goes"
+
+
 def test_several_vcpus(one_xen: Path) -> None:
     ipi = Hypercall(EVTCHN, (7, Buf(0)), (Buffer(struct.pack("<II", 1, 0)),))
     capture = capture_xen(one_xen, Program((ipi,)), vcpus=2, width=64)

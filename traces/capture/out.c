@@ -32,6 +32,18 @@ void out_bytes(const void *data, u32 length)
     __asm__ volatile("rep outsb" : "+S"(data), "+c"(count) : "d"((u16)PORT_DEBUG) : "memory");
 }
 
+/* Memory whose page may have been given away, by way of our own: Xen emulates an OUTS that reads a
+ * hole, and what it read then comes nowhere. */
+void out_scratch(const void *data, u32 length)
+{
+    u8 piece[256];
+    for (u32 part; length; data = (const u8 *)data + part, length -= part) {
+        part = length < sizeof(piece) ? length : sizeof(piece);
+        memcpy(piece, data, part);
+        out_bytes(piece, part);
+    }
+}
+
 static u64 tsc(void)
 {
     u32 low, high;

@@ -108,6 +108,7 @@ static inline void cpuid(u32 leaf, u32 subleaf, u32 out[4])
 extern u32 current_step;
 void out_start(void);
 void out_bytes(const void *data, u32 length);
+void out_scratch(const void *data, u32 length);
 void out_header(enum record type, u8 flags, u32 length);
 void out_record(enum record type, u8 flags, const void *data, u32 length);
 void out_memory(enum label label, word address, u32 length);

@@ -186,7 +186,7 @@ static void step_hypercall(const u8 *body)
             (word)scratch + buffers[i]->start, buffers[i]->total,
         };
         out_bytes(&place, sizeof(place));
-        out_bytes(scratch + buffers[i]->start, buffers[i]->total);
+        out_scratch(scratch + buffers[i]->start, buffers[i]->total);
         if (copied + buffers[i]->total <= SCRATCH_SIZE)
             memcpy(before + copied, scratch + buffers[i]->start, buffers[i]->total);
         copied += buffers[i]->total;
@@ -224,7 +224,7 @@ static void step_hypercall(const u8 *body)
     out_bytes(changed, call->buffers);
     for (u32 i = 0; i < call->buffers; i++)
         if (changed[i])
-            out_bytes(scratch + buffers[i]->start, buffers[i]->total);
+            out_scratch(scratch + buffers[i]->start, buffers[i]->total);
 
     tell_nmis(cpu);
 
