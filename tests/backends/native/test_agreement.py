@@ -120,3 +120,27 @@ def test_captures_are_judged_by_machine_code(spec: Spec, name: str, most: float)
     rows: list[int] = []
     report = judge_columns(spec, Judging(spec, trace), ColumnSource(trace), on_python=rows.append)
     assert len(rows) < most * report.events
+
+
+def test_commands_with_something_above_them(spec: Spec) -> None:
+    # Those of memory_op have where to go on from there; that they have one is known by the rest.
+    header = made(0).header
+    memory = {"in": ((0x1000, b"\xee" * 32),), "out": ((0x1000, b"\xee" * 32),)}
+    asked = [
+        Event("hypercall", seq, {"width": 64, "cpl": cpl, "nr": 12, "args": (command, 0x1000),
+              "ret": ret, "arg_readable": True, "arg_writable": True, **memory}, None, 0, 0)
+        for seq, (command, cpl, ret) in enumerate(((60, 0, -38), (1 << 6 | 23, 3, -1)))
+    ]  # fmt: skip
+    report = judge(spec, Made(header, asked), engine="native")
+    assert report.conforms["memory.batch.XENMEM_add_to_physmap_batch.frame"] == 1
+    assert not differences(spec, Made(header, asked))
+
+
+def test_a_value_that_is_more_than_its_state_has(spec: Spec) -> None:
+    header = made(0).header
+    fields = {
+        "width": 64, "cpl": 0, "nr": 12, "args": (17, 0x1000), "ret": 0, "arg_readable": True,
+        "arg_writable": True, "in": ((0x1000, b"\x00" * 40),),
+        "out": ((0x1000, b"\x00" * 8 + b"\xee" * 24 + b"\x00" * 8),),
+    }  # fmt: skip
+    assert not differences(spec, Made(header, [Event("hypercall", 0, fields, None, 0, 0)]))

@@ -30,12 +30,20 @@ def call_function(
     name: str,
     narrow: int,
 ) -> str:
-    """The function of an operation; `narrow`: with its structure as 32-bit callers have it."""
-    t = Text()
-    t.label("entry")
-    at = unit.layout.header.constants
-    fields = HypercallFields(t, constants, at, "%row", op, narrow)
-    return _Call(unit, compiled, told, clauses, fields, op, number).make(name)
+    """The functions of an operation; `narrow`: with its structure as 32-bit callers have it.
+
+    Most calls succeed, and are recorded with everything. For these there is one with few words,
+    that leaves the row to the other as soon as anything is not so.
+    """
+    made = []
+    plain = op.modelled and op.each is None and op.status is None
+    for name_, rest in ((name, "rest"), (f"{name}.rest", None)) if plain else ((name, None),):
+        t = Text(rest)
+        t.label("entry")
+        at = unit.layout.header.constants
+        fields = HypercallFields(t, constants, at, "%row", op, narrow)
+        made.append(_Call(unit, compiled, told, clauses, fields, op, number).make(name_))
+    return "\n".join(made)
 
 
 class _Call(Step):
@@ -69,7 +77,7 @@ class _Call(Step):
         seen = t.invert(ret.bad)
         negative = t.op(f"icmp slt i64 {ret.text}, 0")
         small = t.op(f"icmp sgt i64 {ret.text}, -4096")
-        failed = t.both(seen, t.both(negative, small))
+        failed = t.doubt(t.both(seen, t.both(negative, small)))
         code = t.op(f"sub i64 0, {ret.text}")
 
         # Which errors are due.
@@ -81,7 +89,7 @@ class _Call(Step):
             here = "false"
             for e in errors:
                 assert e.when is not None
-                holds = t.both(alive, self.truth(e.when, alive))
+                holds = t.doubt(t.both(alive, self.truth(e.when, alive)))
                 if holds == "false":
                     continue
                 here = t.either(here, holds)
@@ -100,11 +108,11 @@ class _Call(Step):
         owed = due_any
         for e in late:
             if e.when is not None:
-                owed = t.either(owed, t.both(alive, self.truth(e.when, alive)))
+                owed = t.either(owed, t.doubt(t.both(alive, self.truth(e.when, alive))))
 
         # What may come besides, where the result was not seen; or came.
         hidden = ret.bad
-        maybe = [e for e in plain if e.when is None]
+        maybe = [e for e in plain if e.when is None and (hidden, failed) != ("false", "false")]
         maybe_late = [e for e in late if e.when is None]
         came = t.both(failed, t.invert(matched))
         for e in maybe:
@@ -153,19 +161,33 @@ class _Call(Step):
         t.store(64, "%seq", t.at("%st", header.blame), 8)
         t.store(64, str(self.number), t.at("%st", header.blame + 8), 8)
         t.store(64, t.sized(t.invert(failed), 1, 64), t.at("%st", header.blame + 16), 8)
-        if op.struct is not None:
-            self.count(self.told.number([op.frame], Verdict.CONFORMS), framed)
-        # Counted apart from success: which error it was is found out above.
-        self.count(outcome, t.both(failed, matched))
+        said = [(framed, [op.frame], Verdict.CONFORMS)] if op.struct is not None else []
+        if matched != "false":  # apart from success: which error it was is found out above
+            self._count(said)
+            said = []
+            self.count(outcome, t.both(failed, matched))
         yes, no = t.both(succeeded, seen), t.both(succeeded, hidden)
-        for when, said in self._segments:
-            self.count(self.told.number(said, Verdict.CONFORMS), t.both(yes, when))
-            self.count(self.told.number(said, Verdict.UNSEEN), t.both(no, when))
+        for when, clauses in self._segments:
+            said.append((t.both(yes, when), clauses, Verdict.CONFORMS))
+            said.append((t.both(no, when), clauses, Verdict.UNSEEN))
         for look, u in also:
-            self.count(self.told.number([u.clause], Verdict.CONFORMS), t.both(look, seen))
-            self.count(self.told.number([u.clause], Verdict.UNSEEN), t.both(look, hidden))
+            said.append((t.both(look, seen), [u.clause], Verdict.CONFORMS))
+            said.append((t.both(look, hidden), [u.clause], Verdict.UNSEEN))
+        self._count(said)
         t.do("ret i32 0")
         return self.function(name)
+
+    def _count(self, said: list[tuple[str, list[str], Verdict]]) -> None:
+        """Count what was said where: a clause once, and what is said in the same case is one
+        outcome."""
+        cases: dict[tuple[str, Verdict], str] = {}
+        for when, clauses, verdict in said:
+            for clause in clauses:
+                one = clause, verdict
+                cases[one] = self.text.either(cases.get(one, "false"), when)
+        there = (one for one in cases if cases[one] != "false")
+        for (when, verdict), some in groupby(there, key=lambda one: (cases[one], one[1])):
+            self.count(self.told.number([clause for clause, _ in some], verdict), when)
 
     def _say(self, when: str, *clauses: str) -> None:
         """These clauses hold, where a condition does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -30,12 +31,14 @@ def compiled(text: str) -> bytes:
     # Few and quick: the text says nothing twice, and has few jumps.
     passes.add_simplify_cfg_pass()
     passes.add_new_gvn_pass()
+    passes.add_jump_threading_pass()
     passes.add_simplify_cfg_pass()
     passes.add_dead_code_elimination_pass()
     passes.run(module, builder)
     return bytes(machine.emit_object(module))
 
 
+@lru_cache(maxsize=32)
 def loaded(code: bytes) -> tuple[Any, Any]:
     """The function `run` of an object file, and what must be kept as long as it is used."""
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())

@@ -1,74 +1,42 @@
-"""Updates `for all` values, and what is required of all values, as machine code.
+"""What updates write, and what is required of all values, as machine code.
 
-Everything reads the state before, so what a loop is to write is noted in a list while the event is
-looked at, and written with all the rest where nothing was wrong. A variable that has to equal
-something is that, and no loop; others are looked at from the lowest to the highest that can make a
-difference.
+Everything reads the state before, so what is to be written is noted in a list while the event is
+looked at, and written where nothing was wrong: the last write of a cell counts. A variable that has
+to equal something is that, and no loop; others are looked at from the lowest to the highest that
+can make a difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from pvhspec.backends.interpreter.quantify import size_of
-from pvhspec.backends.native.emit import Text, Val
+from pvhspec.backends.native.emit import Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
-from pvhspec.backends.native.layout import MOST_NOTED, NOTED, bits_of
+from pvhspec.backends.native.layout import MOST_NOTED
 from pvhspec.backends.native.search import alike, limits, window_of
-from pvhspec.backends.native.writes import Write, same_cell, settles, unsure
+from pvhspec.backends.native.writes import Write, changes, settles, unsure, write_down
 from pvhspec.ir import ir
 from pvhspec.ir.walk import children, conjuncts, vars_of
 from pvhspec.types.types import BitsType
 
-__all__ = ["Noted", "each_noted", "none_holds", "note"]
+__all__ = ["none_holds", "note"]
 
 _MOST_BLIND = 4096  # values that are looked at where no cell says which
 
 
-@dataclass(slots=True)
-class Noted:
-    """What a loop writes: entries of the list, from one number to another."""
-
-    update: ir.Update
-    start: str
-    end: str
-
-
-def each_noted(unit: Unit, t: Text, noted: Noted) -> Iterator[Write]:
-    """The text that goes over the entries of a loop; what is between is done for each."""
-    before = t.goes_on("before")
-    body, over, last = (t.name(n) for n in ("entry", "over", "last"))
-    head = t.goes_on("head")
-    following = f"%{t.name('n')}"
-    number = t.phi("i64", (noted.start, before), (following, last))
-    t.do(f"br i1 {t.op(f'icmp ult i64 {number}, {noted.end}')}, label %{body}, label %{over}")
-    t.label(body)
-    where = _entry(unit, t, number)
-    index = []
-    for at, node in enumerate(noted.update.indices):
-        bits = bits_of(node.type) or 64
-        index.append(Val(t.sized(t.load(64, t.at(where, 16 + 8 * at), 8), 64, bits), bits))
-    bits = unit.layout.tables[noted.update.target].width
-    yield Write(noted.update, "true", index, Val(t.sized(t.load(128, where, 8), 128, bits), bits))
-    t.do(f"br label %{last}")
-    t.label(last)
-    t.do(f"{following} = add i64 {number}, 1")
-    t.do(f"br label %{head}")
-    t.label(over)
-
-
 def note(
-    unit: Unit, fields: Fields, exprs: Exprs, update: ir.Update, later: list[Write], due: str,
+    unit: Unit, fields: Fields, exprs: Exprs, update: ir.Update, alone: bool, clause: int,
     start: str,
 ) -> tuple[str, str]:  # fmt: skip
-    """Note what an update is to write, from a number of the list on, where it is `due` as far as
-    that does not hang on its variables; `later` are writes of the same state that come after it,
-    and count. Whether that is unsure, and the number after the last."""
+    """Note what an update that is due writes, from a number of the list on, for all values of its
+    variables; `alone`: nothing else writes its state. Whether that is unsure, and the number after
+    the last."""
     binders = list(update.binders)
     parts = [p for p in conjuncts(update.guard) if vars_of(p) & set(binders)]
-    return _Writes(unit, fields, update, later).make(exprs, binders, parts, due, start)
+    made = _Writes(unit, fields, update, alone and not binders, clause)
+    return made.make(exprs, binders, parts, "true", start)
 
 
 def none_holds(
@@ -77,11 +45,6 @@ def none_holds(
 ) -> str:  # fmt: skip
     """Whether it is unsure, where `active`, that all conditions hold together for no values."""
     return _None(unit, fields).make(exprs, variables, parts, active, "0")[0]
-
-
-def _entry(unit: Unit, t: Text, number: str) -> str:
-    at = t.op(f"add i64 {t.op(f'mul i64 {number}, {NOTED}')}, {unit.layout.noted}")
-    return t.at("%st", at)
 
 
 class _Loop:
@@ -133,7 +96,7 @@ class _Loop:
 
     def _stop_if(self, bad: str) -> None:
         """The whole event is the interpreter's where this holds."""
-        if bad == "false":
+        if self.text.doubt(bad) == "false":
             return
         self._unsure_from.append(self.text.block)
         go = self.text.name("sure")
@@ -265,30 +228,22 @@ class _Loop:
 class _Writes(_Loop):
     """Notes what an update writes."""
 
-    def __init__(self, unit: Unit, fields: Fields, update: ir.Update, later: list[Write]) -> None:
+    def __init__(
+        self, unit: Unit, fields: Fields, update: ir.Update, alone: bool, clause: int
+    ) -> None:
         super().__init__(unit, fields)
-        self.update, self.later = update, later
+        self.update, self.alone, self.clause = update, alone, clause
 
     def _hit(self, exprs: Exprs, count: str) -> str:
-        t, update = self.text, self.update
+        t, unit, update = self.text, self.unit, self.update
         index = [exprs.expr(i) for i in update.indices]
-        write = Write(update, "true", index, exprs.expr(update.value))
-        bad = unsure(self.unit, exprs, write)
-        for later in self.later:
-            same = t.both(later.due, same_cell(t, write, later))
-            write.due = t.both(write.due, t.invert(same))
-        bad = t.either(bad, settles(self.unit, self.fields, exprs, write))
-        self._stop_if(t.either(bad, t.op(f"icmp uge i64 {count}, {MOST_NOTED}")))
-
-        def noted() -> str:
-            where = _entry(self.unit, t, count)
-            t.store(128, t.sized(write.value.text, write.value.bits, 128), where, 8)
-            for at, value in enumerate(write.index):
-                wide = t.sized(value.text, value.bits, 64)
-                t.store(64, wide, t.at(where, 16 + 8 * at), 8)
-            return t.op(f"add i64 {count}, 1")
-
-        return self._where(write.due, count, noted)
+        write = Write(update, index, exprs.expr(update.value))
+        bad = t.either(unsure(unit, exprs, write), settles(unit, self.fields, exprs, write))
+        if update.binders:
+            bad = t.either(bad, t.op(f"icmp uge i64 {count}, {MOST_NOTED}"))
+        self._stop_if(bad)
+        due = changes(unit, exprs, write) if self.alone else "true"
+        return self._where(due, count, lambda: write_down(unit, t, write, self.clause, count))
 
 
 class _None(_Loop):

@@ -33,9 +33,11 @@ def const(number: int | bool, bits: int) -> Val:
 
 
 class Text:
-    """The body of a function as it is written."""
+    """The body of a function as it is written; `rest`: where it goes on as soon as something is
+    not as it mostly is."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: str | None = None) -> None:
+        self.rest = rest
         self.lines: list[str] = []
         self.block = ""  # that is being written
         self._next = 0
@@ -66,6 +68,17 @@ class Text:
         self.lines.append(f"{name}:")
         self.block = name
         self._same.clear()
+
+    def doubt(self, bad: str) -> str:
+        """Something that is bad where it holds. What has a rest leaves it to that, and has no
+        doubt any more."""
+        if self.rest is None or bad == "false":
+            return bad
+        same, sure = dict(self._same), self.name("sure")
+        self.do(f"br i1 {bad}, label %{self.rest}, label %{sure}, !prof !0")
+        self.label(sure)
+        self._same = same  # for what was before is still so
+        return "false"
 
     def goes_on(self, what: str) -> str:
         """Another block follows this one; its name."""

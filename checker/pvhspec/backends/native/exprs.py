@@ -54,7 +54,7 @@ class Unit:
         self._quants: dict[int, bool] = {}
         self.searches: dict[int, tuple[str | None, int | None]] = {}
         self.named = 0
-        self.writers: dict[str, str] = {}  # by state: the function that writes a cell of it
+        self.writers: dict[str, int] = {}  # by state: the number of the function that writes it
         self.hints: list[
             dict[str, bool]
         ] = []  # by hint: states read; True: only at the place itself
@@ -103,7 +103,15 @@ class Exprs:
         self.inside: dict[str, int] = {}  # loop variables, known to be below
         self.drifting: frozenset[str] = frozenset()
         self._made: dict[tuple[int, str], Val] = {}
-        self.slots: dict[str, str] = shared.slots if shared is not None else {}
+        # What was found in the state so far: slots by domain, searches by their call, cells by
+        # state and index; and which variant a value is known to be.
+        self.slots: dict[str, str] = {}
+        self._found: dict[str, str] = {}
+        self._cells: dict[tuple[str, ...], tuple[Val, str]] = {}
+        self._variants: dict[str, int] = {}
+        if shared is not None:
+            self.slots, self._found = shared.slots, shared._found
+            self._cells, self._variants = shared._cells, shared._variants
 
     def inside_of(self, **more: Val) -> Exprs:
         """Expressions of a part that may be passed over, with more variables: nothing made there
@@ -111,7 +119,14 @@ class Exprs:
         made = Exprs(self.unit, self.text, self.inputs, {**self.vars, **more})
         made.inside, made.drifting = dict(self.inside), self.drifting
         made._made, made.slots = dict(self._made), dict(self.slots)
+        made._found, made._cells = dict(self._found), dict(self._cells)
+        made._variants = dict(self._variants)
         return made
+
+    def learn(self, node: ir.Expr) -> None:
+        """Something holds from here on."""
+        if isinstance(node, ir.Is) and (value := self.expr(node.value)).text.startswith("%"):
+            self._variants[value.text] = node.variant
 
     def expr(self, node: ir.Expr, active: str = "true") -> Val:
         """The value, good where `active` holds."""
@@ -180,6 +195,9 @@ class Exprs:
         return Val(self.text.sized(value.text, value.bits, bits), bits, value.bad)
 
     def _is(self, value: Val, variant: int) -> str:
+        known = self._variants.get(value.text)
+        if known is not None:
+            return "true" if known == variant else "false"
         low = self.text.sized(value.text, value.bits, 8)
         return self.text.op(f"icmp eq i8 {low}, {variant if variant < 128 else variant - 256}")
 
@@ -259,10 +277,11 @@ class Exprs:
             wide = t.sized(domain.text, domain.bits, 64)
             where = t.at(t.at("%st", self.unit.layout.header.slots), wide)
             found = self.slots[domain.text] = t.sized(t.load(8, where), 8, 64)
-            missing = t.at("%st", self.unit.layout.missing)
-            told = t.op(f"add i64 {wide}, 1")
-            no = t.op(f"icmp eq i64 {found}, 0")
-            t.store(64, t.choose(no, 64, told, t.load(64, missing, 8)), missing, 8)
+            if t.rest is None:
+                missing = t.at("%st", self.unit.layout.missing)
+                told = t.op(f"add i64 {wide}, 1")
+                no = t.op(f"icmp eq i64 {found}, 0")
+                t.store(64, t.choose(no, 64, told, t.load(64, missing, 8)), missing, 8)
         return found
 
     def base(self, table: Table, index: list[Val]) -> str:
@@ -305,16 +324,8 @@ class Exprs:
         type_ = self.unit.spec.states[state].type
         if table is None:
             return self._fit(BAD, type_)
-        base, at, _, bad = self.where(table, index)
-        bits = 8 * table.size
-        raw = t.load(bits, self.address(base, table.cells, at, table.size), table.size)
-        unsure = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, {UNSURE}')}, 0")
-        bad = t.either(bad, unsure)
-        if table.wide is None:
-            value = t.sized(t.op(f"lshr i{bits} {raw}, {FLAGS}"), bits, table.width)
-        else:
-            whole = t.load(128, self.address(base, table.wide, at, 16), 8)
-            value = t.sized(whole, 128, table.width)
+        known, _ = self.held(table, index)
+        value, bad = known.text, known.bad
         decl = self.unit.drifts.get(state)
         if decl is not None and state not in self.drifting:
             assert decl.drift is not None
@@ -328,6 +339,22 @@ class Exprs:
                 drifts = t.both(drifts, t.invert(value))
             bad = t.either(bad, drifts)
         return Val(value, table.width, bad)
+
+    def held(self, table: Table, index: list[Val]) -> tuple[Val, str]:
+        """What stands in a cell, bad if it is not known; and as it stands there, with its flags."""
+        t, key = self.text, (table.name, *(part for i in index for part in (i.text, i.bad)))
+        if key not in self._cells:
+            base, at, _, bad = self.where(table, index)
+            bits = 8 * table.size
+            raw = t.load(bits, self.address(base, table.cells, at, table.size), table.size)
+            unsure = t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, {UNSURE}')}, 0")
+            if table.wide is None:
+                value = t.sized(t.op(f"lshr i{bits} {raw}, {FLAGS}"), bits, table.width)
+            else:
+                whole = t.load(128, self.address(base, table.wide, at, 16), 8)
+                value = t.sized(whole, 128, table.width)
+            self._cells[key] = Val(value, table.width, t.either(bad, unsure)), raw
+        return self._cells[key]
 
     # ---- quantifiers ----------------------------------------------------------------------------
 
@@ -360,5 +387,7 @@ class Exprs:
         call = (
             f"call i64 @{made.name}(ptr %st, ptr %hints, i1 {ask}{''.join(', ' + a for a in args)})"
         )
-        found = t.op(call)
+        if call not in self._found:
+            self._found[call] = t.op(call)
+        found = self._found[call]
         return Val(found, 64, t.either(bad, t.op(f"icmp eq i64 {found}, -1")))

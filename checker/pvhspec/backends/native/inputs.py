@@ -60,10 +60,11 @@ class Fields:
         t, bits = self.text, PLAIN[name]
         known = self.bit(self.word(WORDS[name] + 1))
         data = self.word(WORDS[name])
+        bad = t.doubt(t.invert(known))
         if bits == 1:
-            return Val(self.bit(data), 1, t.invert(known))
+            return Val(self.bit(data), 1, bad)
         where = t.at(data, t.op(f"mul i64 {self.row}, {bits // 8}"))
-        return Val(t.load(bits, where, bits // 8), bits, t.invert(known))
+        return Val(t.load(bits, where, bits // 8), bits, bad)
 
     def common(self, name: str, type_: Type) -> Val | None:
         """What every event may have; None if it is no such field."""
@@ -183,7 +184,8 @@ class HypercallFields(Fields):
         t = self.text
         count, arg = self.column("args"), self.column(f"arg{number}")
         given = t.op(f"icmp ugt i8 {count.text}, {number}")
-        return Val(arg.text, 64, t.either(t.either(count.bad, arg.bad), t.invert(given)))
+        bad = t.either(t.either(count.bad, arg.bad), t.invert(given))
+        return Val(arg.text, 64, t.doubt(bad))
 
     # ---- the structure --------------------------------------------------------------------------
 
@@ -195,7 +197,7 @@ class HypercallFields(Fields):
         at = names.index(self.op.pointer) if self.op.pointer in names else len(names) - 1
         count, arg = self.column("args"), self.arg(at)
         enough = t.op(f"icmp uge i8 {count.text}, {len(names)}")
-        return Val(arg.text, 64, t.either(arg.bad, t.invert(enough)))
+        return Val(arg.text, 64, t.doubt(t.either(arg.bad, t.invert(enough))))
 
     def bytes(self, what: str) -> tuple[str, str]:
         """The structure before (`in`) or after (`out`): its address, null if it was not seen, and
@@ -207,7 +209,26 @@ class HypercallFields(Fields):
         if self.size is None:
             return Val("null", 64, "true")
         at = self.pointed
+        if self.text.rest is not None:
+            return Val(self._alone(what, at), 64)
         return Val(self.text.op(f"call ptr @bytes_at({self._about(what, at)})"), 64, at.bad)
+
+    def _alone(self, what: str, at: Val) -> str:
+        """Where the structure's bytes are: mostly they are all that was recorded, and then there is
+        nothing around them that may have changed."""
+        t = self.text
+        lists, known, addresses, starts, held = (self.word(WORDS[what] + n) for n in range(5))
+        t.doubt(t.invert(self.bit(known)))
+        entry = t.at(lists, t.op(f"mul i64 {self.row}, 4"))
+        first, stop = t.load(32, entry, 4), t.load(32, t.at(entry, 4), 4)
+        t.doubt(t.op(f"icmp ne i32 {t.op(f'sub i32 {stop}, {first}')}, 1"))
+        number = t.sized(first, 32, 64)
+        address = t.load(64, t.at(addresses, t.op(f"mul i64 {number}, 8")), 8)
+        t.doubt(t.op(f"icmp ne i64 {address}, {at.text}"))
+        entry = t.at(starts, t.op(f"mul i64 {number}, 4"))
+        start, end = t.load(32, entry, 4), t.load(32, t.at(entry, 4), 4)
+        t.doubt(t.op(f"icmp ne i32 {t.op(f'sub i32 {end}, {start}')}, {self.size}"))
+        return t.at(held, t.sized(start, 32, 64))
 
     def _about(self, what: str, at: Val) -> str:
         """The arguments of the helpers."""
@@ -219,6 +240,8 @@ class HypercallFields(Fields):
         where, _ = self.bytes(what)
         if where == "null":
             return "false"
+        if self.text.rest is not None:
+            return "true"
         return self._once(
             f"seen {what}", lambda: Val(self.text.op(f"icmp ne ptr {where}, null"), 1)
         ).text
@@ -228,6 +251,8 @@ class HypercallFields(Fields):
         where, _ = self.bytes(what)
         if where == "null":
             return "%st"
+        if self.text.rest is not None:
+            return where
         seen = self.seen(what)
         return self._once(
             f"safe {what}", lambda: Val(self.text.op(f"select i1 {seen}, ptr {where}, ptr %st"), 64)
@@ -248,7 +273,7 @@ class HypercallFields(Fields):
         """Whether Xen can read, or write, what the pointer points to."""
         t = self.text
         column = self.column(f"arg_{name}")
-        if self.op is None or self.op.struct_size is None:
+        if self.op is None or self.op.struct_size is None or t.rest is not None:
             return column
         known = t.invert(column.bad)
         if name == "readable":
@@ -263,5 +288,7 @@ class HypercallFields(Fields):
     def strays(self) -> str:
         """Whether bytes outside the structure may have changed."""
         t, at = self.text, self.pointed
+        if t.rest is not None:
+            return "false"
         about = f"ptr %cols, i64 {self.row}, i64 {at.text}, i64 {self.size}"
         return t.op(f"call i1 @strays({about})")

@@ -26,7 +26,8 @@ WINDOW = 4096
 WIDEST = 128  # bits of a value
 SLOTS = 127
 MOST_NOTED = 1 << 13  # writes `for all` values that one event may make
-NOTED = 48  # bytes of one: the value, then up to four indices
+MOST_SINGLE = 1 << 10  # and others
+NOTED = 64  # bytes of one: the value, up to four indices, what writes it, the clause
 _VARIANT_BITS = 8
 
 
@@ -88,7 +89,7 @@ class Layout:
             take(8 * len(spec.states)), take(16 * max(constants, 1)), take(1 << 16), 0,
         )  # fmt: skip
         self.vague = take(len(spec.states))  # by state: whether untouched cells are not initial
-        self.noted = take(NOTED * MOST_NOTED)
+        self.noted = take(NOTED * (MOST_NOTED + MOST_SINGLE))
         self.missing = take(8)  # a domain without a slot that was asked for, plus 1
         self.tables: dict[str, Table] = {}
         shapes = {

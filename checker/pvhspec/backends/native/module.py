@@ -6,12 +6,12 @@ from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
 from pvhspec.backends.native.calls import call_function
 from pvhspec.backends.native.columns import HELPERS
-from pvhspec.backends.native.emit import Text
+from pvhspec.backends.native.emit import Text, Val
 from pvhspec.backends.native.exprs import NOWHERE, Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
 from pvhspec.backends.native.layout import Layout
 from pvhspec.backends.native.step import Told, event_function
-from pvhspec.backends.native.writes import writers
+from pvhspec.backends.native.writes import applied, writers
 from pvhspec.ir import ir
 from pvhspec.ir.walk import conjuncts, vars_of
 from pvhspec.names.gates import Version
@@ -53,7 +53,7 @@ class Module:
         hints = max(len(unit.hints), 1)
         parts = [
             "declare i64 @llvm.umin.i64(i64, i64)", "declare i64 @llvm.umax.i64(i64, i64)",
-            HELPERS, *unit.functions, *self._functions, run, *writers(unit),
+            HELPERS, *unit.functions, *self._functions, run, applied(unit), *writers(unit),
             '!0 = !{!"branch_weights", i32 1, i32 100000}',
         ]  # fmt: skip
         self.hints = hints
@@ -145,9 +145,9 @@ class Module:
             unseen = t.either(t.either(count.bad, arg.bad), none)
             t.do(f"br i1 {unseen}, label %python, label %cmd.{n}")
             t.label(f"cmd.{n}")
-            low = t.sized(arg.text, 64, 32)
-            cases = " ".join(f"i32 {c}, label %cmd.{n}.{c}" for c in entry.commands)
-            t.do(f"switch i32 {low}, label %cmd.{n}.other [ {cases} ]")
+            command = t.op(f"and i64 {t.op(f'lshr i64 {arg.text}, {entry.low}')}, {entry.mask}")
+            cases = " ".join(f"i64 {c}, label %cmd.{n}.{c}" for c in entry.commands)
+            t.do(f"switch i64 {command}, label %cmd.{n}.other [ {cases} ]")
             for c, op in entry.commands.items():
                 t.label(f"cmd.{n}.{c}")
                 self._to(t, op)
@@ -227,35 +227,45 @@ class Module:
         t.do(f"br i1 {clean}, label %done, label %owes")
         t.label("owes")
         fields = Fields(t, CONSTANTS, header.constants, "%row")
-        exprs, may = Exprs(self._unit, t, fields), "false"
-        for o in owed:
-            may = t.either(may, self._may_owe(exprs, o))
-        may = t.either(may, t.op(f"icmp ne i64 {open_}, 0"))
-        t.do(f"br i1 {may}, label %out, label %paid")
-        self._outs.append("%phase, %owes")
+        exprs = Exprs(self._unit, t, fields)
+        t.do(f"br i1 {t.op(f'icmp ne i64 {open_}, 0')}, label %owing, label %owed.0")
+        kept = fields.made()
+        for n, o in enumerate(owed):
+            t.label(f"owed.{n}")
+            fields.made(kept)
+            after = "paid" if n + 1 == len(owed) else f"owed.{n + 1}"
+            self._may_owe(exprs.inside_of(), o, after)
+        t.label("owing")
+        t.do("br label %out")
+        self._outs.append("%phase, %owing")
         t.label("paid")
         t.store(64, "0", t.at("%st", header.owed), 8)
         t.store(64, t.choose(caller.bad, 64, "0", wide), t.at("%st", header.owed + 8), 8)
         t.do("br label %done")
 
-    def _may_owe(self, exprs: Exprs, owed: ir.Obligation) -> str:
-        """Whether something may be owed: not where one of the conditions holds for no value, which
-        is mostly known from the last time it was asked."""
+    def _may_owe(self, exprs: Exprs, owed: ir.Obligation, after: str) -> None:
+        """On to `after` where nothing can be owed: where one of the conditions holds for no value,
+        which is mostly known from the last time it was asked."""
         t, parts = exprs.text, list(conjuncts(owed.when))
-        may, unsure = "true", "false"
+
+        def needed(value: Val, holds: str) -> None:
+            sure, on = t.name("sure"), t.name("on")
+            t.do(f"br i1 {value.bad}, label %owing, label %{sure}")
+            t.label(sure)
+            t.do(f"br i1 {holds}, label %{on}, label %{after}")
+            t.label(on)
+
         free = [p for p in parts if not vars_of(p) & set(owed.vars)]
         for part in free:
-            value = exprs.expr(part, may)
-            unsure = t.either(unsure, t.both(may, value.bad))
-            may = t.both(may, value.text)
+            value = exprs.expr(part)
+            needed(value, value.text)
         bound = [p for p in parts if p not in free]
         if bound and len(owed.vars) == 1:
             whole = () if len(bound) == 1 else (ir.Op("and", tuple(bound), bound[0].type),)
             for part in (*bound, *whole):
-                found = exprs.search(owed.vars[0], part, may)
-                unsure = t.either(unsure, t.both(may, found.bad))
-                may = t.both(may, t.op(f"icmp ult i64 {found.text}, {NOWHERE}"))
-        return t.either(may, unsure)
+                found = exprs.search(owed.vars[0], part, "true")
+                needed(found, t.op(f"icmp ult i64 {found.text}, {NOWHERE}"))
+        t.do("br label %owing")
 
 
 def _one_layout(op: ir.Operation) -> bool:

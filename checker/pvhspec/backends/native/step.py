@@ -10,26 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.native.each import Noted, each_noted, none_holds, note
-from pvhspec.backends.native.emit import Text, Val
+from pvhspec.backends.native.each import none_holds, note
+from pvhspec.backends.native.emit import Text
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields, HypercallFields
 from pvhspec.backends.native.search import negated
 from pvhspec.backends.native.shown import SharedInfoFields, StoreFields
 from pvhspec.backends.native.when import So, gathered
-from pvhspec.backends.native.writes import (
-    Write,
-    same_cell,
-    settles,
-    unsure,
-    write_one,
-)
 from pvhspec.backends.protocol import Verdict
 from pvhspec.ir import ir
 from pvhspec.ir.walk import conjuncts
 
 __all__ = ["HEAD", "Step", "Told", "event_function"]
 
+PASSED = "ptr %st, ptr %hints, ptr %cols, i64 %row, i64 %seq"
 HEAD = "ptr noalias %st, ptr noalias %hints, ptr noalias %cols, i64 %row, i64 %seq"
 
 
@@ -56,13 +50,12 @@ class Step:
         self.fields = fields
         self.exprs = Exprs(unit, self.text, fields)
         self.bad = "false"
-        self._writes: list[Write] = []
         self._updates: list[tuple[ir.Update, str]] = []
-        self._noted: list[Noted] = []
+        self._noted = "0"  # how many entries there are in the list
 
     def wrong(self, bad: str) -> None:
         """The event is for the interpreter where this holds."""
-        self.bad = self.text.either(self.bad, bad)
+        self.bad = self.text.either(self.bad, self.text.doubt(bad))
 
     def truth(self, node: ir.Expr, active: str) -> str:
         """Whether something holds; where it is not known the event is the interpreter's."""
@@ -80,82 +73,33 @@ class Step:
             self._updates.append((update, active))
 
     def settled(self) -> None:
-        """Find out what the updates write where. Where a drift may end, or change hands, the
-        interpreter says what has drifted."""
-        t, so = self.text, So("false", "0")
-        single = [(u, active) for u, active in self._updates if not u.binders]
-        made = gathered(self.unit, self.fields, self.exprs, single, self._single, so)
-        for (update, _), values in zip(single, made, strict=True):
-            if not values:
-                continue
-            due, *index, value = values
-            write = Write(update, due.text, index, value)
-            for earlier in self._writes:
-                if earlier.update.target == update.target:
-                    both = t.both(write.due, same_cell(t, earlier, write))
-                    earlier.due = t.both(earlier.due, t.invert(both))
-            self._writes.append(write)
-        loops = [(u, active) for u, active in self._updates if u.binders]
-        made = gathered(self.unit, self.fields, self.exprs, loops, self._loop, so)
-        for (update, _), values in zip(loops, made, strict=True):
-            if values:
-                self._take(Noted(update, values[0].text, values[1].text))
+        """Find out what the updates write where, and note it. Where a drift may end, or change
+        hands, the interpreter says what has drifted."""
+        targets = [u.target for u, _ in self._updates]
+
+        def noted(exprs: Exprs, update: ir.Update, so: So) -> None:
+            alone = targets.count(update.target) == 1
+            clause = self.clauses[update.clause]
+            bad, so.count = note(
+                self.unit, self.fields, exprs, update, alone, clause, so.count
+            )  # fmt: skip
+            so.bad = self.text.either(so.bad, bad)
+
+        so = So("false", "0")
+        gathered(self.unit, self.fields, self.exprs, self._updates, noted, so)
         self.wrong(so.bad)
-
-    def _single(self, exprs: Exprs, update: ir.Update, due: str, so: So) -> list[Val]:
-        """What an update writes, and whether it does."""
-        t = self.text
-        index = [exprs.expr(i, due) for i in update.indices]
-        write = Write(update, due, index, exprs.expr(update.value, due))
-        bad = t.either(
-            unsure(self.unit, exprs, write), settles(self.unit, self.fields, exprs, write)
-        )
-        so.bad = t.either(so.bad, t.both(due, bad))
-        return [Val(due, 1), *index, write.value]
-
-    def _loop(self, exprs: Exprs, update: ir.Update, due: str, so: So) -> list[Val]:
-        """Where in the list that is, which a loop writes."""
-        later = [w for w in self._writes if self._after(w.update, update)]
-        bad, end = note(self.unit, self.fields, exprs, update, later, due, so.count)
-        start, so.count = so.count, end
-        so.bad = self.text.either(so.bad, bad)
-        return [Val(start, 64), Val(end, 64)]
-
-    def _take(self, noted: Noted) -> None:
-        """Which of two writes of a cell is the later one is only found out where a loop comes
-        first and the other is none."""
-        t, target = self.text, noted.update.target
-        wrote = t.op(f"icmp ne i64 {noted.end}, {noted.start}")
-        for other in self._noted:
-            if other.update.target == target:
-                both = t.op(f"icmp ne i64 {other.end}, {other.start}")
-                self.wrong(t.both(wrote, both))
-        for write in self._writes:
-            if write.update.target == target and not self._after(write.update, noted.update):
-                self.wrong(t.both(wrote, write.due))
-        self._noted.append(noted)
-
-    def _after(self, update: ir.Update, other: ir.Update) -> bool:
-        """Whether one comes after another, and is of the same state."""
-        order = [u for u, _ in self._updates]
-        places = [next(n for n, u in enumerate(order) if u is x) for x in (update, other)]
-        return update.target == other.target and places[0] > places[1]
+        self._noted = so.count
 
     def write(self) -> None:
-        """Write all of it."""
-        t = self.text
-        for write in self._writes:
-            if write.due == "false":
-                continue
-            do, after = t.name("write"), t.name("after")
-            t.do(f"br i1 {write.due}, label %{do}, label %{after}")
-            t.label(do)
-            write_one(self.unit, t, self.clauses, write)
-            t.do(f"br label %{after}")
-            t.label(after)
-        for noted in self._noted:
-            for write in each_noted(self.unit, t, noted):
-                write_one(self.unit, t, self.clauses, write)
+        """Write all that was noted."""
+        if self._noted == "0":
+            return
+        t, do, after = self.text, self.text.name("write"), self.text.name("after")
+        t.do(f"br i1 {t.op(f'icmp ne i64 {self._noted}, 0')}, label %{do}, label %{after}")
+        t.label(do)
+        t.do(f"call void @apply(ptr %st, ptr %hints, i64 %seq, i64 {self._noted})")
+        t.do(f"br label %{after}")
+        t.label(after)
 
     # ---- what is said ---------------------------------------------------------------------------
 
@@ -187,6 +131,8 @@ class Step:
     def judge(self) -> None:
         """The end of looking: on from here only where nothing was wrong."""
         t = self.text
+        if self.bad == "false":
+            return
         t.do(f"br i1 {self.bad}, label %escape, label %good, !prof !0")
         t.label("escape")
         t.do("ret i32 1")
@@ -194,9 +140,12 @@ class Step:
 
     def function(self, name: str) -> str:
         """The whole function."""
-        return "\n".join(
-            [f"define internal i32 @{name}({HEAD}) noinline {{", *self.text.lines, "}"]
-        )
+        t = self.text
+        if t.rest is not None:
+            t.label(t.rest)
+            t.do(f"%others = tail call i32 @{name}.rest({PASSED})")
+            t.do("ret i32 %others")
+        return "\n".join([f"define internal i32 @{name}({HEAD}) noinline {{", *t.lines, "}"])
 
 
 # ---- other events ------------------------------------------------------------------------------

@@ -200,13 +200,13 @@ class Cells(MutableMapping[Index, Any]):
         self._seen = None
         if self.raw[at] & OTHER:
             self.other.pop(index, None)
-        if is_known(value):
-            self._put(at, pack(value, self._state.type) << FLAGS | TOUCHED)
+        if is_known(value) and not (held := pack(value, self._state.type)) >> self._table.width:
+            self._put(at, held << FLAGS | TOUCHED)
         elif value is ANY:
             self.raw[at] = TOUCHED | UNKNOWN
         else:
             self.raw[at] = TOUCHED | UNKNOWN | OTHER
-            self.other[index] = value
+            self.other[index] = value  # or one that was told, and is more than the type has
         slot, last = at[0], at[-1]
         if self.high[slot, 0] <= last:
             self.high[slot, 0] = last + 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pvhspec.backends.native.emit import Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
 from pvhspec.ir import ir
@@ -26,17 +25,16 @@ class So:
     count: str
 
 
-# Of an update: what becomes of it where it is due (as numbers that are 0 where it is not).
-Leaf = Callable[[Exprs, ir.Update, str, So], list[Val]]
+# Of an update: what becomes of it where it is due.
+Leaf = Callable[[Exprs, ir.Update, So], None]
 _Item = tuple[list[ir.Expr], ir.Update]
 
 
 def gathered(
     unit: Unit, fields: Fields, exprs: Exprs, updates: list[tuple[ir.Update, str]], leaf: Leaf,
     so: So,
-) -> list[list[Val]]:  # fmt: skip
-    """What `leaf` makes of each update, each with the text for where it is asked; `so` goes on."""
-    made: list[list[Val]] = []
+) -> None:  # fmt: skip
+    """The text of all updates in their order, of each `leaf` where it is due; `so` goes on."""
     at = 0
     while at < len(updates):
         active = updates[at][1]
@@ -46,9 +44,8 @@ def gathered(
             free = [p for p in conjuncts(update.guard) if not vars_of(p) & set(update.binders)]
             items.append((free, update))
         tree = _Tree(unit, fields, leaf, so)
-        made += tree.where(exprs, active, items, lambda e, i=items, t=tree: t.some(e, i))  # type: ignore[misc]
+        tree.where(exprs, active, lambda e, i=items, t=tree: t.some(e, i))  # type: ignore[misc]
         at = end
-    return made
 
 
 class _Tree:
@@ -56,14 +53,13 @@ class _Tree:
         self.unit, self.text, self.fields = unit, fields.text, fields
         self.leaf, self.so = leaf, so
 
-    def some(self, exprs: Exprs, items: list[_Item]) -> list[list[Val]]:
+    def some(self, exprs: Exprs, items: list[_Item]) -> None:
         """Those that begin with the same condition together."""
-        made: list[list[Val]] = []
         at = 0
         while at < len(items):
             parts, update = items[at]
             if not parts:
-                made.append(self.leaf(exprs, update, "true", self.so))
+                self.leaf(exprs, update, self.so)
                 at += 1
                 continue
             first = self.unit.key(parts[0])
@@ -72,38 +68,38 @@ class _Tree:
                 end += 1
             inner = [(p[1:], u) for p, u in items[at:end]]
             value = exprs.expr(parts[0])
-            self.so.bad = self.text.either(self.so.bad, value.bad)
+            self.so.bad = self.text.either(self.so.bad, self.text.doubt(value.bad))
             make = self.some if len(inner) > 1 else self._one
-            made += self.where(exprs, value.text, inner, lambda e, i=inner, m=make: m(e, i))  # type: ignore[misc]
+            self.where(exprs, value.text, lambda e, i=inner, m=make: m(e, i), parts[0])  # type: ignore[misc]
             at = end
-        return made
 
-    def _one(self, exprs: Exprs, items: list[_Item]) -> list[list[Val]]:
+    def _one(self, exprs: Exprs, items: list[_Item]) -> None:
         """The rest of one update's conditions at once."""
         t, ((parts, update),) = self.text, items
         due = "true"
         for part in parts:
             value = exprs.expr(part, due)
-            self.so.bad = t.either(self.so.bad, t.both(due, value.bad))
+            self.so.bad = t.either(self.so.bad, t.doubt(t.both(due, value.bad)))
             due = t.both(due, value.text)
-        return [self.leaf(exprs, update, due, self.so)]
+        self.where(exprs, due, lambda e: self.leaf(e, update, self.so), *parts)
 
-    def where(
-        self, exprs: Exprs, due: str, items: list[_Item],
-        make: Callable[[Exprs], list[list[Val]]],
-    ) -> list[list[Val]]:  # fmt: skip
-        """A part that is passed over where it is not due."""
+    def where(self, exprs: Exprs, due: str, make: Callable[[Exprs], None], *parts: ir.Expr) -> None:
+        """A part that is passed over where it is not due, that is where one of the conditions does
+        not hold."""
         t, so = self.text, self.so
-        if due == "true":
-            return make(exprs)
-        if due == "false":
-            return [[] for _ in items]
+        if due in ("true", "false"):
+            if due == "true":
+                make(exprs)
+            return
         before, had = t.goes_on("asked"), So(so.bad, so.count)
         begin, out = t.name("due"), t.name("out")
         t.do(f"br i1 {due}, label %{begin}, label %{out}")
         t.label(begin)
         kept = self.fields.made()
-        made = make(exprs.inside_of())
+        inside = exprs.inside_of()
+        for part in parts:
+            inside.learn(part)
+        make(inside)
         self.fields.made(kept)
         last = t.block
         t.do(f"br label %{out}")
@@ -116,10 +112,3 @@ class _Tree:
 
         so.bad = either_way("i1", so.bad, had.bad)
         so.count = either_way("i64", so.count, had.count)
-        return [
-            [
-                Val(either_way(f"i{v.bits}", v.text, "false" if v.bits == 1 else "0"), v.bits)
-                for v in values
-            ]
-            for values in made
-        ]

@@ -1,4 +1,5 @@
-"""What an event changes, as machine code: whether a write is sure, and the write itself."""
+"""What an event changes, as machine code: whether a write is sure, the list in which it is noted,
+and the write itself."""
 
 from __future__ import annotations
 
@@ -8,41 +9,32 @@ from dataclasses import dataclass
 from pvhspec.backends.native.emit import BAD, Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
-from pvhspec.backends.native.layout import FLAGS, TOUCHED, Table, bits_of
+from pvhspec.backends.native.layout import FLAGS, NOTED, TOUCHED, Table, bits_of
 from pvhspec.ir import ir
 from pvhspec.types.types import Type
 
-__all__ = ["Write", "same_cell", "settles", "unsure", "write_one", "writers"]
+__all__ = ["Write", "applied", "changes", "settles", "unsure", "write_down", "writers"]
 
 
 @dataclass(slots=True)
 class Write:
-    """An update that may be due."""
+    """What an update that is due writes."""
 
     update: ir.Update
-    due: str
     index: list[Val]
     value: Val
-
-
-def same_cell(t: Text, a: Write, b: Write) -> str:
-    """Whether two writes of one state are of one cell."""
-    same = "true"
-    for x, y in zip(a.index, b.index, strict=True):
-        same = t.both(same, t.op(f"icmp eq i{x.bits} {x.text}, {y.text}"))
-    return same
 
 
 def unsure(unit: Unit, exprs: Exprs, write: Write) -> str:
     """Whether the interpreter has to make a write, if it is due."""
     t, table = exprs.text, unit.layout.tables[write.update.target]
-    base, at, _, bad = exprs.where(table, write.index)
+    _, _, _, bad = exprs.where(table, write.index)
     for value in (*write.index, write.value):
         bad = t.either(bad, value.bad)
     if table.slotted:
         bad = t.either(bad, t.op(f"icmp eq i64 {exprs.slot(write.index[0])}, 0"))
     bits = 8 * table.size
-    raw = t.load(bits, exprs.address(base, table.cells, at, table.size), table.size)
+    _, raw = exprs.held(table, write.index)
     return t.either(bad, t.op(f"icmp ne i{bits} {t.op(f'and i{bits} {raw}, 4')}, 0"))
 
 
@@ -58,30 +50,87 @@ def settles(unit: Unit, fields: Fields, exprs: Exprs, write: Write) -> str:
             names[variable.name] = unknown if place is None else write.index[place]
         names |= {v.name: write.index[place] for v, place in bound.items()}
         if before is None:
-            before = exprs.cell(state, write.index, write.due)
+            before = exprs.cell(state, write.index)
         same = t.op(f"icmp eq i{before.bits} {before.text}, {write.value.text}")
-        ask = t.both(write.due, t.either(before.bad, t.invert(same)))
+        ask = t.either(before.bad, t.invert(same))
         test = Exprs(unit, t, fields, names, exprs).expr(inside, ask)
         found = t.either(found, t.both(ask, t.either(test.text, test.bad)))
     return found
 
 
-def write_one(unit: Unit, t: Text, clauses: dict[str, int], write: Write) -> None:
-    """The text of a write."""
-    name = write.update.target
-    unit.writers.setdefault(name, f"write{len(unit.writers)}")
-    event = t.op("shl i64 %seq, 12")
-    event = t.op(f"add i64 {event}, {4096 + clauses[write.update.clause]}")
-    given = "".join(f", i{v.bits} {v.text}" for v in (*write.index, write.value))
-    t.do(f"call void @{unit.writers[name]}(ptr %st, ptr %hints, i64 {event}{given})")
+def changes(unit: Unit, exprs: Exprs, write: Write) -> str:
+    """Whether a write makes a difference, if there is no other of the cell."""
+    t, table = exprs.text, unit.layout.tables[write.update.target]
+    if table.wide is not None:
+        return "true"
+    bits = 8 * table.size
+    _, raw = exprs.held(table, write.index)
+    moved = t.op(f"shl i{bits} {t.sized(write.value.text, table.width, bits)}, {FLAGS}")
+    return t.op(f"icmp ne i{bits} {raw}, {moved}")
+
+
+# ---- the list ----------------------------------------------------------------------------------
+
+
+def write_down(unit: Unit, t: Text, write: Write, clause: int, count: str) -> str:
+    """The text that makes an entry of the list; how many there are then."""
+    number = unit.writers.setdefault(write.update.target, len(unit.writers))
+    where = _entry(unit, t, count)
+    t.store(128, t.sized(write.value.text, write.value.bits, 128), where, 16)
+    for n, value in enumerate(write.index):
+        t.store(64, t.sized(value.text, value.bits, 64), t.at(where, 16 + 8 * n), 8)
+    t.store(64, str(clause << 32 | number), t.at(where, 48), 8)
+    return t.op(f"add i64 {count}, 1")
+
+
+def _entry(unit: Unit, t: Text, number: str) -> str:
+    at = t.op(f"add i64 {t.op(f'mul i64 {number}, {NOTED}')}, {unit.layout.noted}")
+    return t.at("%st", at)
+
+
+def applied(unit: Unit) -> str:
+    """The function that writes so many entries of the list, in their order."""
+    t = Text()
+    t.label("entry")
+    t.do("%begin = shl i64 %seq, 12")
+    t.do("br label %head")
+    t.label("head")
+    t.lines.append("  %n = phi i64 [ 0, %entry ], [ %next, %on ]")
+    t.do("%more = icmp ult i64 %n, %count")
+    t.do("br i1 %more, label %look, label %out")
+    t.label("look")
+    where = _entry(unit, t, "%n")
+    about = t.load(64, t.at(where, 48), 8)
+    clause = t.op(f"add i64 {t.op(f'lshr i64 {about}, 32')}, 4096")
+    event = t.op(f"add i64 %begin, {clause}")
+    cases = " ".join(f"i32 {n}, label %of{n}" for n in unit.writers.values())
+    t.do(f"switch i32 {t.sized(about, 64, 32)}, label %on [ {cases} ]")
+    for name, n in unit.writers.items():
+        t.label(f"of{n}")
+        given = f"i64 {event}"
+        for at, v in enumerate(unit.spec.states[name].indices):
+            bits = bits_of(v.type) or 64
+            index = t.sized(t.load(64, t.at(where, 16 + 8 * at), 8), 64, bits)
+            given += f", i{bits} {index}"
+        width = unit.layout.tables[name].width
+        given += f", i{width} {t.sized(t.load(128, where, 16), 128, width)}"
+        t.do(f"call void @write{n}(ptr %st, ptr %hints, {given})")
+        t.do("br label %on")
+    t.label("on")
+    t.do("%next = add i64 %n, 1")
+    t.do("br label %head")
+    t.label("out")
+    t.do("ret void")
+    head = "define internal void @apply(ptr noalias %st, ptr noalias %hints, i64 %seq, i64 %count)"
+    return "\n".join([f"{head} noinline {{", *t.lines, "}"])
 
 
 def writers(unit: Unit) -> Iterator[str]:
     """A function for each state that is written, made when all searches are known: what they
     remember may be wrong after it."""
     dirty = _debts_read(unit)
-    for name, function in unit.writers.items():
-        yield _writer(unit, unit.spec.states[name], function, name in dirty)
+    for name, number in unit.writers.items():
+        yield _writer(unit, unit.spec.states[name], f"write{number}", name in dirty)
 
 
 class _Nothing:
