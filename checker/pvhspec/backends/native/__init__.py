@@ -12,11 +12,15 @@ How it is made:
 - Every expression is a number and a bit that says it is not sure (`emit.Val`). Bits are computed
   without jumps, in the interpreter's order of asking; a step looks at one bit, once. Reading what
   is unknown, one of several, outside the window, or drifting is not sure.
+- Most calls succeed, and all of it was recorded, its memory alone. A function of its own judges
+  these (`emit.Text.doubt`): as soon as anything is not so it leaves the row to the general one,
+  which begins anew; so it has no errors to choose from and no bits to carry along.
 - A quantifier over ports, and `choose lowest`, is a search in a loop (`search`), which remembers
   its last find for each domain until a cell below it changes: the lowest spare port is found at
   once. Ports that nobody has touched are alike, so one of them is enough.
-- What is written `for all` values is noted in a list first (`each`), for all reads come before;
-  what most events do not change is passed over by its first conditions (`when`).
+- What is written is noted in a list first (`each`), for all reads come before, and only where it
+  makes a difference; what most events do not change is passed over by its first conditions
+  (`when`).
 - Where a write ends a drift, or may, the interpreter does it, for it marks what has drifted.
 - What was said is counted by outcome (`step.Told`), an outcome being some clauses at once.
 - Of an event whose call was judged but whose `on` blocks or obligations were not, only the rest is
