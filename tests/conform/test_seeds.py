@@ -40,14 +40,15 @@ def writer(width: Width = 64) -> Writer:
         "vcpu.context.VCPUOP_initialise.no_such_efer",
         "evtchn.delivery.vector_comes",
         "vcpu.time.page.counted",
+        "vcpu.wallclock.page.counted",
     ],
 )
 def test_an_example_is_a_way_to_its_clause(clause: str) -> None:
     made = writer()
     Seeds(made, Grants(made)).play(clause)
     met = {c for c, count in made.counts.items() if count}
-    assert clause in met or clause.startswith(("evtchn.delivery", "vcpu.time"))
-    kinds = {"evtchn.delivery": st.Apic, "vcpu.time.page": st.Read}
+    assert clause in met or clause.startswith(("evtchn.delivery", "vcpu.time", "vcpu.wall"))
+    kinds = {"evtchn.delivery": st.Apic, "vcpu.time.page": st.Read, "vcpu.wallclock": st.Read}
     wanted = next((k for prefix, k in kinds.items() if clause.startswith(prefix)), st.Hypercall)
     assert any(isinstance(step, wanted) for step in made.steps)
 

@@ -149,7 +149,9 @@ def _what(event: Event, names: dict[tuple[int | None, int | None], str]) -> str:
 
 
 def _fields(event: Event, what: str) -> dict[str, Any]:
-    if event.kind == "time" or (event.kind == "cpuid" and event.get("leaf") == _TIME_LEAF):
+    if event.kind in ("time", "wallclock") or (
+        event.kind == "cpuid" and event.get("leaf") == _TIME_LEAF
+    ):
         return {}
     left_out = {*_NOT_COMPARED, *(("out",) if what in _CLOCKS else ())}
     return {name: v for name, v in event.fields.items() if name not in left_out}

@@ -45,6 +45,7 @@ class Seeds:
             "interruptible": lambda shown: self.writer.window(64, clear=True, limit=4),
             "time": lambda shown: self.writer.clock(0),
             "touch": self._touch,
+            "wallclock": lambda shown: self.writer.wallclock(),
         }
 
     def clauses(self) -> list[str]:

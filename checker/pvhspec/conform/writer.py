@@ -28,6 +28,7 @@ SHARED, STUBS = 0, 0x4000  # places in the area: shared_info
 _IRET = 23
 _TASK_PRIORITY = 0x80  # a register of the local APIC
 _VCPU_INFO, _TIME_AT, _TIME_SIZE = 64, 32, 32  # sizes, and where in vcpu_info the time is
+_WALLCLOCKS: dict[int, tuple[int, int]] = {64: (0xC00, 16), 32: (0x900, 40)}  # where, how long
 _EARLY = 200_000_000  # ns of system time that are over when a program begins
 
 
@@ -234,6 +235,13 @@ class Writer:
         self.clocks += 1
         now = {"version": 2 * self.clocks, "tsc_timestamp": self.clocks, "system_time": _EARLY}
         self.happen("time", {"of": vcpu, **now})
+
+    def wallclock(self) -> None:
+        """When Xen started, in shared_info: a time that stays, for all that the model knows."""
+        at, size = _WALLCLOCKS[64 if self.model.cell("shared_info_64", 0) else 32]
+        self.steps.append(st.Read(st.Area(SHARED + at), size, "wallclock"))
+        self.clocks += 1
+        self.happen("wallclock", {"version": 2 * self.clocks, "second": 0, "nanosecond": 0})
 
     def window(self, spins: int, *, clear: bool, limit: int) -> None:
         """Interrupts are let in; what is taken, by the model."""
