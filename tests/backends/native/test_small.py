@@ -107,7 +107,7 @@ def test_places_that_nobody_touched_are_all_written() -> None:
 
 
 WIDE = """
-enum Place { nowhere at(page : u64, age : u16) marked(by : u16) }
+enum Place { nowhere at(page : u64, age : u16) marked(by : u16) both(first : u64, next : u64) }
 state seen[d : DomId, p : Port] : u64 = 0x7fff_ffff_ffff_0010
 state place[p : Port] : Place = nowhere
 hypercall wide = 1 (cmd : u32, a : u64, b : u64) documented xen:a.h "x" {}
@@ -123,7 +123,11 @@ operation swap = wide.1 documented xen:a.h "x" {
 }
 operation ask = wide.2 documented xen:a.h "x" {
   error EBUSY there when place[Port(a)] is at(page, age) and page == b and age == 0x10
+  error ENOSPC kept when place[Port(a)] is both(first, next) and next == b and first + 1 == b
   success returns if place[Port(a)] is marked(by) and by == 0x10 then 1 else 0 { }
+}
+operation keep = wide.3 documented xen:a.h "x" {
+  success returns 0 { place[Port(a)] := both(b, b + 1) }
 }
 """
 
@@ -135,3 +139,4 @@ def test_values_that_are_wider_than_a_cell() -> None:
         ((2, 3, other), -16), ((1, 3, other), 5), ((2, 3, other), 1), ((2, 3, other), 0),
     )  # fmt: skip
     assert agrees(WIDE, *calls) == [7]
+    assert agrees(WIDE, ((3, 3, other), 0), ((2, 3, other + 1), -28), ((2, 3, other + 1), 0)) == [2]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.native.emit import BAD, FALSE, TRUE, Text, Val, const
-from pvhspec.backends.native.layout import FLAGS, Layout, Table, bits_of, pack, payload_at
+from pvhspec.backends.native.layout import FLAGS, WIDEST, Layout, Table, bits_of, pack, payload_at
 from pvhspec.ir import ir
 from pvhspec.ir.walk import children
 from pvhspec.types.types import EnumType, Type
@@ -351,8 +351,8 @@ class Exprs:
             if table.wide is None:
                 value = t.sized(t.op(f"lshr i{bits} {raw}, {FLAGS}"), bits, table.width)
             else:
-                whole = t.load(128, self.address(base, table.wide, at, 16), 8)
-                value = t.sized(whole, 128, table.width)
+                where = self.address(base, table.wide, at, WIDEST // 8)
+                value = t.sized(t.load(WIDEST, where, 8), WIDEST, table.width)
             self._cells[key] = Val(value, table.width, t.either(bad, unsure)), raw
         return self._cells[key]
 

@@ -16,14 +16,14 @@ from pvhspec.ir.ir import Spec, State
 from pvhspec.types.types import BitsType, BoolType, EnumType, Type
 
 __all__ = [
-    "FLAGS", "MOST_NOTED", "NOTED", "OTHER", "TOUCHED", "UNKNOWN", "Header", "Layout", "Table",
-    "bits_of", "pack", "payload_at", "unpack",
+    "FLAGS", "MOST_NOTED", "NOTED", "OTHER", "TOUCHED", "UNKNOWN", "WIDEST", "Header", "Layout",
+    "Table", "bits_of", "pack", "payload_at", "unpack",
 ]  # fmt: skip
 
 UNKNOWN, TOUCHED, OTHER = 1, 2, 4  # OTHER: of several values, or the like: Python knows
 FLAGS = 3
 WINDOW = 4096
-WIDEST = 128  # bits of a value
+WIDEST = 192  # bits of a value
 SLOTS = 127
 MOST_NOTED = 1 << 13  # writes `for all` values that one event may make
 MOST_SINGLE = 1 << 10  # and others
@@ -43,7 +43,7 @@ class Table:
     width: int  # bits of a value
     size: int  # bytes of a cell
     cells: int
-    wide: int | None  # where values stand that are too wide for a cell, 16 bytes each
+    wide: int | None  # where values stand that are too wide for a cell
     writers: int
     high: int  # where the highest touched place of the window is noted, plus 1
 
@@ -120,7 +120,7 @@ class Layout:
             count *= d
         self.tables[name] = Table(
             name, number, slotted, dims, width, size or 1, take((size or 1) * count),
-            take(16 * count) if size is None else None, take(8 * count), take(8),
+            take(WIDEST // 8 * count) if size is None else None, take(8 * count), take(8),
         )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pvhspec.backends.native.layout import (
     SLOTS,
     TOUCHED,
     UNKNOWN,
+    WIDEST,
     Layout,
     Table,
     pack,
@@ -82,7 +83,7 @@ class Cells(MutableMapping[Index, Any]):
         self.wide = (
             None
             if table.wide is None
-            else block.array(table, table.wide, np.uint64, *(table.dims or (1,)), 2)
+            else block.array(table, table.wide, np.uint64, *(table.dims or (1,)), WIDEST // 64)
         )
         self.high = block.array(table, table.high, np.uint64, 1)
         self.writers = block.array(table, table.writers, np.uint64)
@@ -149,14 +150,14 @@ class Cells(MutableMapping[Index, Any]):
         else:
             value = held >> FLAGS
             self.raw[at] = held & (1 << FLAGS) - 1
-            self.wide[at] = (value & (1 << 64) - 1, value >> 64)
+            self.wide[at] = [value >> n & (1 << 64) - 1 for n in range(0, WIDEST, 64)]
 
     def _value(self, at: Index) -> Any:
         """The value at a place."""
         if self.wide is None:
             return unpack(int(self.raw[at]) >> FLAGS, self._state.type)
-        low, high = self.wide[at].tolist()
-        return unpack(high << 64 | low, self._state.type)
+        parts = enumerate(self.wide[at].tolist())
+        return unpack(sum(part << 64 * n for n, part in parts), self._state.type)
 
     def untouched(self, index: Index, initial: Callable[[Index], Any]) -> int:
         """What is kept of a cell nobody has touched."""

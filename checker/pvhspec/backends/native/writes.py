@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pvhspec.backends.native.emit import BAD, Text, Val
 from pvhspec.backends.native.exprs import Exprs, Unit
 from pvhspec.backends.native.inputs import Fields
-from pvhspec.backends.native.layout import FLAGS, NOTED, TOUCHED, Table, bits_of
+from pvhspec.backends.native.layout import FLAGS, NOTED, TOUCHED, WIDEST, Table, bits_of
 from pvhspec.ir import ir
 from pvhspec.types.types import Type
 
 __all__ = ["Write", "applied", "changes", "settles", "unsure", "write_down", "writers"]
+
+_INDICES = WIDEST // 8  # where in an entry of the list these are; the value is before them
+_ABOUT = NOTED - 8  # which writer it is for, and the clause
 
 
 @dataclass(slots=True)
@@ -76,11 +79,17 @@ def write_down(unit: Unit, t: Text, write: Write, clause: int, count: str) -> st
     """The text that makes an entry of the list; how many there are then."""
     number = unit.writers.setdefault(write.update.target, len(unit.writers))
     where = _entry(unit, t, count)
-    t.store(128, t.sized(write.value.text, write.value.bits, 128), where, 16)
+    room = _room(unit.layout.tables[write.update.target])
+    t.store(room, t.sized(write.value.text, write.value.bits, room), where, 8)
     for n, value in enumerate(write.index):
-        t.store(64, t.sized(value.text, value.bits, 64), t.at(where, 16 + 8 * n), 8)
-    t.store(64, str(clause << 32 | number), t.at(where, 48), 8)
+        t.store(64, t.sized(value.text, value.bits, 64), t.at(where, _INDICES + 8 * n), 8)
+    t.store(64, str(clause << 32 | number), t.at(where, _ABOUT), 8)
     return t.op(f"add i64 {count}, 1")
+
+
+def _room(table: Table) -> int:
+    """The bits that a value has in the list."""
+    return 64 if table.width <= 64 else WIDEST
 
 
 def _entry(unit: Unit, t: Text, number: str) -> str:
@@ -100,7 +109,7 @@ def applied(unit: Unit) -> str:
     t.do("br i1 %more, label %look, label %out")
     t.label("look")
     where = _entry(unit, t, "%n")
-    about = t.load(64, t.at(where, 48), 8)
+    about = t.load(64, t.at(where, _ABOUT), 8)
     clause = t.op(f"add i64 {t.op(f'lshr i64 {about}, 32')}, 4096")
     event = t.op(f"add i64 %begin, {clause}")
     cases = " ".join(f"i32 {n}, label %of{n}" for n in unit.writers.values())
@@ -110,10 +119,11 @@ def applied(unit: Unit) -> str:
         given = f"i64 {event}"
         for at, v in enumerate(unit.spec.states[name].indices):
             bits = bits_of(v.type) or 64
-            index = t.sized(t.load(64, t.at(where, 16 + 8 * at), 8), 64, bits)
+            index = t.sized(t.load(64, t.at(where, _INDICES + 8 * at), 8), 64, bits)
             given += f", i{bits} {index}"
-        width = unit.layout.tables[name].width
-        given += f", i{width} {t.sized(t.load(128, where, 16), 128, width)}"
+        table = unit.layout.tables[name]
+        width, room = table.width, _room(table)
+        given += f", i{width} {t.sized(t.load(room, where, 8), room, width)}"
         t.do(f"call void @write{n}(ptr %st, ptr %hints, {given})")
         t.do("br label %on")
     t.label("on")
@@ -156,9 +166,9 @@ def _writer(unit: Unit, decl: ir.State, function: str, dirty: bool) -> str:
     if table.wide is None:
         moved = t.op(f"shl i{bits} {t.sized('%value', table.width, bits)}, {FLAGS}")
     else:
-        moved, apart = "0", local.address(base, table.wide, at, 16)
-        whole = t.sized("%value", table.width, 128)
-        other = t.op(f"icmp ne i128 {t.load(128, apart, 8)}, {whole}")
+        moved, apart = "0", local.address(base, table.wide, at, WIDEST // 8)
+        whole = t.sized("%value", table.width, WIDEST)
+        other = t.op(f"icmp ne i{WIDEST} {t.load(WIDEST, apart, 8)}, {whole}")
     fresh = "false"
     if decl.init is not None and not decl.given:
         names = {v.name: i for v, i in zip(decl.indices, index, strict=True)}
@@ -175,7 +185,7 @@ def _writer(unit: Unit, decl: ir.State, function: str, dirty: bool) -> str:
     t.label("do")
     t.store(bits, new, where, table.size)
     if apart:
-        t.store(128, t.sized("%value", table.width, 128), apart, 8)
+        t.store(WIDEST, t.sized("%value", table.width, WIDEST), apart, 8)
     t.store(64, "%event", local.address(base, table.writers, at, 8), 8)
     t.do(f"br i1 {changed}, label %more, label %after")
     t.label("more")
