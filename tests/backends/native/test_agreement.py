@@ -113,7 +113,8 @@ def test_what_is_told_whatever_is_answered(spec: Spec) -> None:
     assert not differences(spec, asked(9))
 
 
-@pytest.mark.parametrize(("name", "most"), [("evtchn_fifo-64", 0.12), ("hvm_op-64", 0.1)])
+# Of FIFO's words, which are only looked at later, any may have been raised by a page that came.
+@pytest.mark.parametrize(("name", "most"), [("evtchn_fifo-64", 0.65), ("hvm_op-64", 0.1)])
 def test_captures_are_judged_by_machine_code(spec: Spec, name: str, most: float) -> None:
     trace = open_trace(str(CORPUS / f"probe/xen-4.17-{name}.jsonl.gz"))
     rows: list[int] = []

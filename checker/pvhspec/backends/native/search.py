@@ -105,7 +105,7 @@ class Search:
         size, bits = size_of(variable.type), variable.type.width
         names = [self._names[unit.key(n)] for n in self.terms]
         given = {v.name: Val(f"%a{i}", bits_of(v.type) or 1) for i, v in enumerate(names)}
-        lows, highs, rest = limits(list(conjuncts(body)), variable)
+        _, highs, rest = limits(list(conjuncts(body)), variable)
         window, places = window_of(unit, (body,), variable)
         if window is None or (not places and size > 256):
             return False
@@ -145,12 +145,6 @@ class Search:
         elif (first := self._first(variable, body, names)) is not None:
             start = t.op(f"call i64 @{first}(ptr %st, ptr %hints, i1 true, i16 %a0)")
             bad = t.either(bad, t.op(f"icmp eq i64 {start}, -1"))
-        for bound, equal in lows:
-            value = outer.expr(bound)
-            bad = t.either(bad, value.bad)
-            wide = t.sized(value.text, value.bits, 64)
-            wide = wide if equal else t.op(f"add i64 {wide}, 1")
-            start = t.op(f"call i64 @llvm.umax.i64(i64 {start}, i64 {wide})")
         t.do(f"br i1 {bad}, label %unsure, label %head")
         t.label("head")
         t.lines.append(f"  %p = phi i64 [ {start}, %go ], [ %next, %on ]")
@@ -278,16 +272,13 @@ def limits(
     highs: list[_Bound] = []
     rest: list[ir.Expr] = []
     for part in parts:
-        denied = isinstance(part, ir.Op) and part.op == "not"
-        test = part.args[0] if isinstance(part, ir.Op) and denied else part
-        if isinstance(test, ir.Op) and test.op in ("ult", "ule"):
-            a, b = reversed(test.args) if denied else test.args
-            equal = (test.op == "ule") != denied
+        if isinstance(part, ir.Op) and part.op in ("ult", "ule"):
+            a, b = part.args
             if a == variable and variable not in vars_of(b):
-                highs.append((b, equal))
+                highs.append((b, part.op == "ule"))
                 continue
             if b == variable and variable not in vars_of(a):
-                lows.append((a, equal))
+                lows.append((a, part.op == "ule"))
         rest.append(part)
     return lows, highs, rest
 
