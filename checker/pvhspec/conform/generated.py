@@ -165,7 +165,10 @@ def _end(
     brief = (
         session.findings and not session.options.verbose
     )  # then the rest is not what it is about
-    session.beyond = {} if brief else _beyond(spec, session, session.version)
+    try:
+        session.beyond = {} if brief else _beyond(spec, session, session.version)
+    except KeyboardInterrupt:  # what was found is told all the same
+        session.interrupted = True
     if keep is not None:
         keep(session)
     if paint is not None:
