@@ -63,7 +63,7 @@ def test_no_call_is_blamed_before_there_was_one(spec: Spec) -> None:
 
 
 @pytest.mark.slow
-def test_captures(spec: Spec) -> None:
+def test_every_third_capture(spec: Spec) -> None:
     # Every third; `python -m tests.backends.native` takes all of them in turn.
     for path in CAPTURES[::3]:
         assert not differences(spec, open_trace(str(path)), open_trace(str(path))), path
