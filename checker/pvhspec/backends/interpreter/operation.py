@@ -322,6 +322,7 @@ class Stepper:
         plan = self._compiler.planner.plan(choice.var, (choice.when,), (), "exists")
         shown = shows(self.op, choice.var)
         lowest = choice.lowest if choice.lowest not in self._disregard else None
+        wide = getattr(choice.var.type, "width", 64)
 
         def holds(p: Path, value: int) -> bool:
             p.vars[name] = value
@@ -335,7 +336,7 @@ class Stepper:
                     p, choice.clause, holds, samples, lowest is not None, choice.var
                 )
                 return
-            if not holds(p, seen):
+            if seen >> wide or not holds(p, seen):  # no value of its type is so large
                 self._fail(
                     choice.clause, f"{shown} = {_number(seen)}", "one that is free to choose"
                 )
