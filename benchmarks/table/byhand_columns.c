@@ -219,16 +219,23 @@ static inline void raise(struct domain *d, uint32_t port)
         d->requested[vcpu / 64] |= 1ull << vcpu % 64;
 }
 
+/* The refusals that every call about one port of the caller's has in common. */
+static inline int barred(const struct domain *d, uint32_t port, int unopened)
+{
+    if (port >= d->valid)
+        return NO_PORT;
+    if (in_set(d->attached, port))
+        return XEN_ATTACHED;
+    return d->bound[port] < UNBOUND ? unopened : 0;
+}
+
 static inline enum verdict sends(struct checker *all, struct domain *d, const struct call *call)
 {
     uint32_t port = u32(call->before);
+    int why = barred(d, port, NOT_A_SENDER);
 
-    if (port >= d->valid)
-        return refused(all, call, EINVAL, NO_PORT);
-    if (in_set(d->attached, port))
-        return refused(all, call, EINVAL, XEN_ATTACHED);
-    if (d->bound[port] < UNBOUND)
-        return refused(all, call, EINVAL, NOT_A_SENDER);
+    if (why)
+        return refused(all, call, EINVAL, why);
     if (answered(all, call, SENT) == WRONG)
         return WRONG;
     if (d->bound[port] == INTERDOMAIN)
@@ -241,13 +248,10 @@ static inline enum verdict sends(struct checker *all, struct domain *d, const st
 static inline enum verdict closes(struct checker *all, struct domain *d, const struct call *call)
 {
     uint32_t port = u32(call->before);
+    int why = barred(d, port, NOT_OPEN);
 
-    if (port >= d->valid)
-        return refused(all, call, EINVAL, NO_PORT);
-    if (in_set(d->attached, port))
-        return refused(all, call, EINVAL, XEN_ATTACHED);
-    if (d->bound[port] < UNBOUND)
-        return refused(all, call, EINVAL, NOT_OPEN);
+    if (why)
+        return refused(all, call, EINVAL, why);
     if (answered(all, call, CLOSED) == WRONG)
         return WRONG;
     if (d->bound[port] == INTERDOMAIN)

@@ -103,6 +103,19 @@ def test_an_interrupt_saves_what_was_found(
     assert nobody_is_left()
 
 
+def test_an_interrupt_while_it_says_what_is_out_of_reach_keeps_what_was_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def say(text: str) -> None:
+        if "looking for a way" in text:
+            raise KeyboardInterrupt
+
+    options = Options("4.17", budget=5, seed=2, calls=100, say=say)
+    assert run_generated(right(), options, Paint(False)) == 130
+    assert ", interrupted; again with --seed 2" in capsys.readouterr().out
+    assert nobody_is_left()
+
+
 def test_a_full_disk_does_not_keep_findings_from_being_told(
     wrong: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
