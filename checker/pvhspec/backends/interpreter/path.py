@@ -254,6 +254,14 @@ class Path:
         """The cells read whose value was not simply known."""
         return self._open.keys()
 
+    def touched(self, state: str, place: int) -> set[Any]:
+        """What stands at a place of the indices of the cells of a state that were touched, before
+        this run or in it."""
+        found = set(self.store.touched(state, place))
+        for cells in (self._open, self.writes):
+            found.update(index[place] for name, index in cells if name == state)
+        return found
+
     def opened(self, states: Collection[str]) -> bool:
         """Whether this run knows more, or less, of some cell of the states than the store says."""
         return not self._open_states.isdisjoint(states)

@@ -91,11 +91,12 @@ class Samples:
         start, end = self._stands.get(value, (value, value + 1))
         return end - start - 1
 
-    def stretch(self, value: int) -> Iterator[int]:
-        """Every value that a sample stands for, itself first."""
+    def stretch(self, value: int, only: Collection[int] | None = None) -> Iterator[int]:
+        """Every value that a sample stands for, itself first; `only`: those of the others."""
         start, end = self._stands.get(value, (value, value + 1))
+        others = range(start, end) if only is None else sorted(v for v in only if start <= v < end)
         yield value
-        yield from (v for v in range(start, end) if v != value and v not in self._touched)
+        yield from (v for v in others if v != value and v not in self._touched)
 
     def unsure(self, value: int, doubted: bool, known: bool) -> bool:
         """Whether what was found for a sample need not be so for those it stands for."""

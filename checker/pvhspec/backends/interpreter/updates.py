@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pvhspec.backends.interpreter.path import Path
-from pvhspec.ir.ir import Update
+from pvhspec.ir.ir import Const, State, Update
 from pvhspec.ir.walk import conjuncts, vars_of
 
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ _MOST_CELLS = 1 << 13  # cells one update may write one by one
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """An update, compiled; a plan for each of its binders."""
+    """An update, compiled; a plan for each of its binders. `puts_back`, by binder: its place in the
+    index, where cells are given what they began with."""
 
     target: str
     clause: str
     plans: tuple[Plan, ...]
+    puts_back: tuple[int | None, ...]
     first: tuple[Fn, ...]  # what of the guard hangs on no binder
     guard: Fn
     indices: tuple[Fn, ...]
@@ -44,6 +46,7 @@ class Writer:
                     compiler.planner.plan(v, (u.guard,), u.binders[i + 1 :], "exists")
                     for i, v in enumerate(u.binders)
                 ),
+                tuple(_put_back(u, compiler.planner.states[u.target])),
                 tuple(
                     compiler.expr(part)
                     for part in (conjuncts(u.guard) if u.binders else ())
@@ -62,6 +65,14 @@ class Writer:
             if any(path.resolve(test(path)) is False for test in made.first):
                 continue
             _over(path, made, 0, False, [_MOST_CELLS])
+
+
+def _put_back(update: Update, state: State) -> Iterator[int | None]:
+    """For each binder its place in the index, if the cells are given what they began with."""
+    alike = isinstance(update.value, Const) and update.value == state.init and not state.given
+    for variable in update.binders:
+        found = alike and variable in update.indices
+        yield update.indices.index(variable) if found else None
 
 
 def _over(path: Path, made: _Made, depth: int, stands_for_more: bool, left: list[int]) -> bool:
@@ -97,8 +108,17 @@ def _over(path: Path, made: _Made, depth: int, stands_for_more: bool, left: list
         if not more:
             continue
         # The guard holds alike for every value the sample stands for; what is written may differ.
-        for other in samples.stretch(sample):
+        for other in samples.stretch(sample, _only(path, made, depth)):
             if other != sample and left[0] >= 0:
                 path.vars[plan.variable.name] = other
                 _over(path, made, depth + 1, stands_for_more, left)
     return wrote
+
+
+def _only(path: Path, made: _Made, depth: int) -> Collection[int] | None:
+    """The values of a binder for which a write can make a difference, if not all: a cell that was
+    never touched is not put back to what it began with."""
+    place = made.puts_back[depth]
+    if place is None or path.store.is_vague(made.target):
+        return None
+    return path.touched(made.target, place)
