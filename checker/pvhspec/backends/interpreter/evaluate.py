@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, TypeVar, assert_never
 
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.interpreter.quantify import Planner
@@ -34,6 +34,8 @@ from pvhspec.types.types import BitsType, BoolType, Type
 __all__ = ["Compiler", "Fn"]
 
 Fn: TypeAlias = Callable[[Path], Any]
+T = TypeVar("T")
+Made = TypeVar("Made")
 
 _COMPUTE: dict[str, Callable[[int, int], int]] = {
     "add": lambda a, b: a + b,
@@ -61,6 +63,7 @@ class Compiler:
         self._outside: dict[int, frozenset[Var]] = {}
         self.planner = Planner(self, states)
         self.drifts: dict[tuple[str, ...], Any] = {}  # of these states, made ready once
+        self._kept: dict[tuple[object, int], tuple[object, Any]] = {}
 
     def expr(self, node: Expr) -> Fn:
         """The function of an expression; an expression that is written twice has one."""
@@ -71,6 +74,14 @@ class Compiler:
                 made = self._alike[node] = self._once(node, self._make(node))
             found = self._made[id(node)] = (node, made)
         return found[1]
+
+    def once(self, make: Callable[[T, Compiler], Made], item: T) -> Made:
+        """What is made of a part of the specification; all executions share it."""
+        key = (make, id(item))
+        if key not in self._kept:
+            self._kept[key] = (item, make(item, self))
+        made: Made = self._kept[key][1]
+        return made
 
     def _outer(self, node: Expr) -> frozenset[Var]:
         """The variables of an expression that are bound outside it."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from pvhspec.backends.interpreter.drift import Drifts
 from pvhspec.backends.interpreter.evaluate import Compiler
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.interpreter.store import Drift, Store
 from pvhspec.backends.interpreter.values import ANY
-from pvhspec.ir.ir import Expr, Spec, State
+from pvhspec.ir.ir import Spec, State
 from pvhspec.ir.walk import vars_of
 from pvhspec.types.types import BoolType, EnumType
 
 __all__ = ["initial_store"]
 
 Table = dict[str, Any]
+Initial: TypeAlias = Callable[[tuple[Any, ...]], Any]
 
 
 def initial_store(
@@ -28,7 +29,7 @@ def initial_store(
 ) -> Store:
     """Every state as it is before the first event."""
     drifts = {
-        s.name: _drift(s, s.drift, compiler)
+        s.name: compiler.once(_drift, s)
         for s in spec.states.values()
         if s.drift is not None and not (all_domains and s.drift_kind == "change unseen")
     }
@@ -53,30 +54,33 @@ def _drifting(spec: Spec, names: tuple[str, ...], compiler: Compiler) -> Drifts:
     return found
 
 
-def _drift(state: State, condition: Expr, compiler: Compiler) -> Drift:
-    spoken_of = vars_of(condition)
+def _drift(state: State, compiler: Compiler) -> Drift:
+    assert state.drift is not None
+    spoken_of = vars_of(state.drift)
     return Drift(
         state.drift_kind == "rise",
-        compiler.expr(condition),
+        compiler.expr(state.drift),
         tuple(v.name for v in state.indices),
         tuple(i for i, v in enumerate(state.indices) if v in spoken_of),
     )
 
 
-def _initial(
-    state: State, compiler: Compiler, table: Table | None, example: bool
-) -> Callable[[tuple[Any, ...]], Any]:
+def _initial(state: State, compiler: Compiler, table: Table | None, example: bool) -> Initial:
     if table is not None:
         return lambda index: _from_table(state, table, index)
     if state.init is None or (state.given and not example):
         return lambda index: ANY
-    return _computed(state, compiler, state.init)
+    return compiler.once(_computed, state)
 
 
-def _computed(state: State, compiler: Compiler, init: Expr) -> Callable[[tuple[Any, ...]], Any]:
+def _computed(state: State, compiler: Compiler) -> Initial:
     """The initial value by the specification; it depends on the index alone."""
+    assert state.init is not None
+    constant = compiler.constant(state.init)
+    if constant is not None:
+        return lambda index: constant
     names = [v.name for v in state.indices]
-    run = compiler.expr(init)
+    run = compiler.expr(state.init)
     known: dict[tuple[Any, ...], Any] = {}
     nowhere = Store({}, {}, {})
 

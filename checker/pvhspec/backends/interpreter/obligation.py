@@ -22,7 +22,7 @@ class Debts:
 
     def __init__(self, obligations: tuple[Obligation, ...], compiler: Compiler) -> None:
         self._kinds = [
-            _Kind(o, compiler) for o in obligations if compiler.constant(o.when) is not False
+            compiler.once(_Kind, o) for o in obligations if compiler.constant(o.when) is not False
         ]
         self._open: dict[tuple[str, tuple[Any, ...]], int] = {}
         self._idle: dict[str, object] = {}  # what was read when nothing was owed nor came to be
