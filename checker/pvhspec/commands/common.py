@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ def spec_of(folder: Path | None) -> Spec:
         raise PvhError(*errors)
     if errors:
         print(render_all(errors), file=sys.stderr)
+    gc.freeze()  # it lives as long as the process: nobody need look through it for garbage
     return spec
 
 
