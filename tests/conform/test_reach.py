@@ -86,3 +86,10 @@ def test_the_matrix_tells_everything_that_was_not_exercised() -> None:
     assert f"nothing changes xen_attached: {USE}close.attached_to_xen" in text
     assert text.count("attached_to_xen:") == 0
     assert f"{USE}close.no_such_port" in text.partition("never came up")[2]
+    assert "that this guest can come to" in text
+
+
+def test_where_nobody_looked_what_is_out_of_reach_nothing_is_said_of_it() -> None:
+    whole, selection = spec(), Selection(only=("evtchn.use.EVTCHNOP_close*",))
+    text = matrix_text(whole, Matrix(), *WHERE, selection, {}, Paint(False), verbose=False)
+    assert "clauses about such a guest were exercised" in next(text)

@@ -63,9 +63,10 @@ def matrix_text(
     never = [c for c in left_over(spec, matrix, version, mode, selection) if c not in out_of_reach]
     if verbose:
         yield from _cells(matrix, said, paint)
+    known = "that this guest can come to" if out_of_reach else "about such a guest"
     yield (
         f"{paint('coverage', 'bold')}: {len(said)} of the {len(said) + len(unseen) + len(never)} "
-        "clauses that this guest can come to were exercised"
+        f"clauses {known} were exercised"
     )
     for how, names in (("could not be seen", unseen), ("never came up", never)):
         if names:
