@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pvhspec import _data
+from pvhspec.backends.examples import run_example
 from pvhspec.diagnostics import PvhError
 from pvhspec.ir.lower import lower
 from pvhspec.mutation.bench import Bench, changed
@@ -119,6 +120,35 @@ def test_a_part_of_the_text_comes_to_the_same_as_all_of_it() -> None:
         if what is not None:
             assert what == changed(bench.spec, spec), mutant
             assert replace(found, examples=()) == replace(spec, examples=()), mutant
+
+
+def test_a_state_that_only_a_drift_reads_is_shown_to_who_reads_what_drifts() -> None:
+    whole = sources(_data.spec_dir())
+    (mutant,) = [
+        m
+        for m in chosen(whole, ["grant.table.grant_stores_shown"], None, 0)
+        if m.what == "other value: true -> false"
+    ]
+    (found,) = judge_all(whole, [mutant], [], budget=2.0, jobs=1, cache=False)
+    assert found.verdict.killer == "examples"
+
+
+def test_events_that_an_obligation_waits_for_are_shown_a_state_it_reads() -> None:
+    bench = Bench(sources(_data.spec_dir()))
+    what = replace(changed(bench.spec, bench.spec), states=frozenset({"nmi_sent"}))
+    assert {"upcall", "hypercall"} <= what.with_readers(bench.readers).kinds
+
+
+@pytest.mark.parametrize("place", ["vcpu.state.apic_starts", "evtchn.channel.told_by_others"])
+def test_what_has_nothing_to_do_with_a_state_is_ready_made(place: str) -> None:
+    bench = Bench(sources(_data.spec_dir()))
+    for mutant in chosen(bench.sources, [place], None, 0):
+        spec, what, _ = bench.mutated(mutant)
+        assert what is not None
+        for number in bench.choose(mutant, what)[::40]:
+            example = bench.spec.examples[number]
+            ready = bench.ready(spec, what, (example.version, example.mode))
+            assert run_example(spec, example, ready) == run_example(spec, example)
 
 
 def test_a_module_is_imported_to_its_end_before_time_is_up(

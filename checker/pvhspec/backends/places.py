@@ -15,7 +15,7 @@ from pvhspec.ir.ir import Gate, Input, Spec
 from pvhspec.names.gates import Version
 from pvhspec.traces import Event
 
-__all__ = ["Place", "Places"]
+__all__ = ["Place", "Places", "nodes"]
 
 Place = tuple[Version, str]
 
@@ -72,7 +72,7 @@ class _Needs:
         self._xen = xen  # modes in which the guest is told the release
         gates: dict[Gate, None] = {}
         self._release = False
-        for node in _nodes(part):
+        for node in nodes(part):
             if isinstance(node, Gate):
                 gates[node] = None
             elif isinstance(node, Input) and node.name == "release":
@@ -93,14 +93,14 @@ def _together(signed: Iterable[tuple[Place, object]]) -> list[list[Place]]:
     return [*found.values()]
 
 
-def _nodes(node: Any) -> Iterator[object]:
+def nodes(node: Any) -> Iterator[object]:
     """A representation and everything in it."""
     if isinstance(node, tuple):
         for part in node:
-            yield from _nodes(part)
+            yield from nodes(part)
     elif isinstance(node, Gate):
         yield node
     elif is_dataclass(node):
         yield node
         for each in fields(node):
-            yield from _nodes(getattr(node, each.name))
+            yield from nodes(getattr(node, each.name))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
-from pvhspec.backends.solver.combos import expressions
-from pvhspec.backends.solver.rewrite import walk
-from pvhspec.ir.ir import Cell, Example, ExampleStep, Gate, Observation, Operation, Spec
+from pvhspec.backends.places import nodes
+from pvhspec.ir.ir import Cell, Example, ExampleStep, Gate, Spec, Update
 from pvhspec.ir.lower import lower
 from pvhspec.mutation.make import Mutant, with_mutant, without_examples
 from pvhspec.mutation.outline import Outline
 from pvhspec.names.gates import Version
 from pvhspec.names.load import Sources
 
-__all__ = ["Bench", "Changed", "changed"]
+__all__ = ["Bench", "Changed", "Readers", "changed"]
 
+T = TypeVar("T")
 Where = tuple[Version, str]
 
 
@@ -56,25 +56,50 @@ class Changed:
                 yield from (r.clause for r in block.requires)
                 yield from (clause for clause, _ in block.undefined)
 
-    def with_readers(self, spec: Spec) -> Changed:
-        """The same with the operations and blocks that have to do with the states."""
+    def with_readers(self, readers: Readers) -> Changed:
+        """The same with the operations and blocks that have to do with the states, and the events
+        that obligations about them wait for."""
         if not self.states:
             return self
-        operations = {o.id for o in spec.operations if self.states & _states_of(o)}
-        blocks = [b for b in spec.observations if self.states & _states_of(b)]
+        states = readers.reached(self.states)
+        blocks = readers.among(states, readers.spec.observations)
+        owed = readers.among(states, readers.spec.obligations)
         return replace(
             self,
-            operations=self.operations | operations,
+            operations=self.operations
+            | {o.id for o in readers.among(states, readers.spec.operations)},
             blocks=self.blocks | {b.id for b in blocks},
-            kinds=self.kinds | {b.event for b in blocks},
+            kinds=self.kinds
+            | {b.event for b in blocks}
+            | {m.event for o in owed for m in (o.then, o.before)},
         )
 
 
-def _states_of(item: Operation | Observation) -> set[str]:
-    """The states that an operation or block reads or writes."""
-    always = item.always if isinstance(item, Operation) else ()
-    read = {n.state for e in expressions(item) for n in walk(e) if isinstance(n, Cell)}
-    return read | {u.target for u in (*item.updates, *always)}
+class Readers:
+    """Which states each part of a specification reads or writes."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        parts = (*spec.operations, *spec.observations, *spec.obligations, *spec.states.values())
+        self._states = {id(part): frozenset(_states_in(part)) for part in parts}
+
+    def among(self, states: frozenset[str], parts: Iterable[T]) -> list[T]:
+        """Those that have to do with any of the states."""
+        return [part for part in parts if not states.isdisjoint(self._states[id(part)])]
+
+    def reached(self, states: frozenset[str]) -> frozenset[str]:
+        """The states with those whose beginning or drift hangs on them, directly or not."""
+        more = states | {s.name for s in self.among(states, self.spec.states.values())}
+        return states if more == states else self.reached(more)
+
+
+def _states_in(part: object) -> Iterator[str]:
+    """The states that are named in a part of a specification."""
+    for node in nodes(part):
+        if isinstance(node, Cell):
+            yield node.state
+        elif isinstance(node, Update):
+            yield node.target
 
 
 def changed(base: Spec, other: Spec) -> Changed:
@@ -138,6 +163,7 @@ class Bench:
         open_ = tuple(replace(o, gate=Gate()) for o in self.spec.operations)
         self._anywhere = replace(self.spec, operations=open_)
         self._touched = [self._look(example) for example in self.spec.examples]
+        self.readers = Readers(self.spec)
 
     def _look(self, example: Example) -> _Touched:
         touched = _Touched()
@@ -160,7 +186,7 @@ class Bench:
 
     def choose(self, mutant: Mutant, what: Changed) -> list[int]:
         """The examples, by number, that a mistake may show in, those about its clause first."""
-        what = what.with_readers(self.spec)
+        what = what.with_readers(self.readers)
         raw = bool(what.others) and not what.operations
         chosen = [
             number
@@ -227,12 +253,11 @@ class Bench:
 
     def ready(self, spec: Spec, what: Changed, where: Where) -> Compiled:
         """A mutant made ready, with what it has in common with the specification."""
-        if what.states:
-            return Compiled(spec, *where)
         if where not in self._compiled:
             self._compiled[where] = Compiled(self.spec, *where)
         made = Compiled(spec, *where)
-        made.take_over(self._compiled[where], what.operations, what.kinds)
+        own = what.with_readers(self.readers)
+        made.take_over(self._compiled[where], own.operations, own.kinds, compiler=not what.states)
         return made
 
 

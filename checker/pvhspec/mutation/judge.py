@@ -125,7 +125,7 @@ class Court:
     def _by_traces(self, mutant: Mutant, spec: Spec, what: Changed) -> str | None:
         end = time.process_time() + self._budget
         for trace in telling(
-            self._bench.spec, what.with_readers(self._bench.spec), mutant.place, self._shown
+            self._bench.spec, what.with_readers(self._bench.readers), mutant.place, self._shown
         ):
             if time.process_time() > end:
                 return None

@@ -21,7 +21,7 @@ from pvhspec.backends.solver.combos import expressions
 from pvhspec.backends.solver.ground import Unsupported
 from pvhspec.backends.solver.reach import Execution, reads_of
 from pvhspec.ir.ir import Example, Observation, Operation, Spec
-from pvhspec.mutation.bench import Bench, Changed, Where
+from pvhspec.mutation.bench import Bench, Changed, Readers, Where
 from pvhspec.mutation.example_steps import examples_of
 from pvhspec.mutation.make import Mutant
 from pvhspec.mutation.trial import Trial
@@ -158,7 +158,7 @@ def _near_by(spec: Spec, what: Changed) -> list[Where]:
 
 def _sides(base: Spec, other: Spec, what: Changed, where: Where) -> tuple[Side, Side]:
     """Both with those operations and blocks alone that the mistake can show in."""
-    near = what.with_readers(base)
+    near = what.with_readers(Readers(base))
     ids = {*near.operations, *near.blocks}
     ids |= _readers(base, ids, what.states | _written_otherwise(base, other))
     return Side("text", _cut(base, ids), where), Side("mistake", _cut(other, ids), where)

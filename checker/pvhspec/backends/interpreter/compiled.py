@@ -71,12 +71,16 @@ class Compiled:
         for kind in dict.fromkeys(o.event for o in self.spec.observations):
             self.watchers(kind)
 
-    def take_over(self, other: Compiled, operations: Container[str], kinds: Container[str]) -> None:
+    def take_over(
+        self, other: Compiled, operations: Container[str], kinds: Container[str], *, compiler: bool
+    ) -> None:
         """Use what another makes ready, but for these operations and kinds of events.
 
-        The other must be of the same states, release, mode and authority.
+        The other must be of the same release, mode and authority, and of the same states as far as
+        what is used has to do with them. `compiler`: all states are the same.
         """
-        self.compiler = other.compiler
+        if compiler:
+            self.compiler = other.compiler
         self._other, self._own_operations, self._own_kinds = other, operations, kinds
 
 
