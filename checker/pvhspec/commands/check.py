@@ -59,9 +59,8 @@ zcat run.jsonl.gz | pvhspec check -
         help="say how many events a second were judged, in how much memory, and by what",
     )  # fmt: skip
     parser.add_argument(
-        "--engine", choices=("auto", "interpreter", "native"), default="interpreter",
-        help="what judges; the verdict is the same. auto: machine code for long traces "
-        "(default: interpreter)",
+        "--engine", choices=("auto", "interpreter", "native"), default="auto",
+        help="what judges; the verdict is the same. auto: machine code for long traces (default)",
     )  # fmt: skip
     parser.add_argument(
         "--solve", action="store_true",
