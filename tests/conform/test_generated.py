@@ -18,7 +18,9 @@ from pvhspec.conform.boots import Boot, Broken
 from pvhspec.conform.generate import Generated, Plan, generate
 from pvhspec.conform.generated import MODE, Options, plan_of, run_generated
 from pvhspec.conform.pool import Pool
+from pvhspec.conform.render import step_of
 from pvhspec.conform.shrink import shrink
+from pvhspec.conform.writer import Writer
 from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
 from pvhspec.programs import Layouts, compile_text, show_program
@@ -94,6 +96,21 @@ def test_what_was_asked_for_is_aimed_at_and_has_something_to_be_about(seed: int)
     ]
     assert calls.count(3) > 100
     assert found.counts["evtchn.use.EVTCHNOP_close.success"] > 3
+
+
+def test_a_call_that_is_known_by_its_refusals_alone_is_given_all_it_takes() -> None:
+    writer = Writer(spec_in(), RELEASE, MODE, Plan(1, 0, 64, 1, 300, False, False), Counter())
+    calls: dict[str, list[steps.Hypercall]] = {}
+    for op in writer.operations:
+        if op.name in ("dm_op.other", "vm_assist.other", "CONSOLEIO_write"):
+            made = [step_of(writer.drawer.call(op), writer.layouts) for _ in range(80)]
+            calls[op.name] = made
+    pieces = calls["dm_op.other"]
+    assert {len(step.args) for step in pieces} == {3}
+    assert len({step.args[0] for step in pieces}) > 3
+    assert {type(step.args[2]) for step in pieces} >= {steps.Buf, steps.Unreadable}
+    assert 5 in {step.args[1] for step in calls["vm_assist.other"]}
+    assert steps.Unreadable in {type(step.args[2]) for step in calls["CONSOLEIO_write"]}
 
 
 # ---- processes -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from pvhspec.backends.machine.careful import ENDS, ONLY, SLEEPS
 from pvhspec.conform.generated import MODE
 from pvhspec.conform.grants import Grants
+from pvhspec.conform.render import step_of
 from pvhspec.conform.seeds import Seeds
 from pvhspec.conform.writer import Plan, Width, Writer
 from pvhspec.ir.cache import load_spec
@@ -91,3 +92,22 @@ def test_what_is_mapped_is_let_go_by_the_handle_that_xen_gave() -> None:
     assert isinstance(last, st.Hypercall)
     used = [p.value for p in last.buffers[0].patches if isinstance(p.value, st.Slot)]
     assert [s.index for s in used] == [saves[-1][0].slot]
+
+
+@pytest.mark.parametrize("width", [64, 32])
+def test_of_bytes_that_forms_share_the_model_has_what_the_call_has(width: Width) -> None:
+    made = writer(width)
+    seeds = Seeds(made, Grants(made))
+    shared = ("GNTTABOP_copy", "VCPUOP_initialise")
+    calls = [a for c in seeds.clauses() for a in seeds.calls(c) if a.op.name in shared]
+    calls += [made.varied(op) for name in shared for _ in range(20) if (op := made.named(name))]
+    assert len(calls) > 60
+    for ask in calls:
+        if ask.memory == "unreadable" or ask.op.pointer in ask.values:
+            continue
+        said = step_of(ask, made.layouts).buffers[0].data
+        for slot in ask.op.slots:
+            at, size = slot.offset[width == 32], slot.size[width == 32]
+            if slot.name in ask.values and not slot.name.endswith("_gfn"):
+                number = int.from_bytes(said[at : at + size], "little")
+                assert ask.values[slot.name] == number, (ask.op.name, slot.name)

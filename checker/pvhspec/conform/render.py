@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pvhspec.backends.machine.careful import OWN_FRAMES
-from pvhspec.backends.machine.model import Ask
+from pvhspec.backends.machine.model import Ask, is_pointer
 from pvhspec.programs import Layouts
 from pvhspec.programs.calls import Saved
 from pvhspec.programs.calls import call as call_step
@@ -44,10 +45,11 @@ def step_of(
     if op.name.startswith("VCPUOP_register_"):
         given |= _of_a_vcpu(ask.values)
     given.update(instead or {})
+    buffers: tuple[st.Buffer, ...] = ()
+    if op.struct is None and op.pointer is not None and op.pointer not in given:
+        given[op.pointer], buffers = _somewhere(ask)
     made = call_step(layout, given, _MEMORY[ask.memory], saved, ask.arrays)
-    if not ask.cpl:
-        return made
-    return st.Hypercall(made.nr, made.args, made.buffers, made.saves, "direct", 3)
+    return replace(made, buffers=made.buffers or buffers, cpl=ask.cpl)
 
 
 def area_frame(page: int) -> int:
@@ -72,13 +74,15 @@ def _of_a_vcpu(values: Mapping[str, int]) -> dict[str, Operand]:
 
 
 def _raw(ask: Ask) -> st.Hypercall:
-    """A call that nothing is known of but its number and, it may be, its command."""
-    nr = ask.number if ask.number is not None else ask.op.number
+    """A call of which no more is known than its number and, it may be, its parameters."""
+    op = ask.op
+    nr = ask.number if ask.number is not None else op.number
     assert nr is not None
-    args: list[Operand] = []
-    if ask.op.commands:
-        args.append(ask.values[ask.op.params[0].name])
-        args += [ask.values.get(p.name, 0) for p in ask.op.params[1:-1]]
-    args.append(_MEMORY[ask.memory])
-    buffers = () if ask.memory == "unreadable" else (st.Buffer(_POISON),)
-    return st.Hypercall(nr, tuple(args), buffers, cpl=ask.cpl)
+    memory, buffers = _somewhere(ask)
+    told = [memory if is_pointer(p) else ask.values.get(p.name, 0) for p in op.params]
+    return st.Hypercall(nr, tuple(told or [memory]), buffers, cpl=ask.cpl)
+
+
+def _somewhere(ask: Ask) -> tuple[Operand, tuple[st.Buffer, ...]]:
+    """What a pointer leads to where nothing is known of what should be there."""
+    return _MEMORY[ask.memory], () if ask.memory == "unreadable" else (st.Buffer(_POISON),)

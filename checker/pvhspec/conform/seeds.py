@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pvhspec.backends.machine.guard import guarded
-from pvhspec.backends.machine.model import Ask, Memory
+from pvhspec.backends.machine.model import Ask, Memory, overlaid
 from pvhspec.conform.grants import Grants
 from pvhspec.conform.writer import Writer
 from pvhspec.ir.ir import Example, ExampleStep, Operation
@@ -87,7 +87,8 @@ class Seeds:
             if index and isinstance(value, int):
                 arrays.setdefault(name, {})[index[0]] = value
         handles = {array.name: array.handle for array in op.arrays}
-        values = {slot.name: 0 for slot in op.slots if slot.read}
+        told = {name: value for name, value in shown.items() if isinstance(value, int)}
+        values = overlaid(op, told, self.writer.model.width)
         values |= {p.name: 0 for p in op.params if p.name not in (op.pointer, op.each)}
         for handle in handles.values():
             values.pop(handle, None)

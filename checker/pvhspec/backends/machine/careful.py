@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from pvhspec.backends.machine.model import Ask, Model
+from pvhspec.backends.machine.model import Ask, Model, overlaid
 from pvhspec.ir.ir import Operation
 
 __all__ = [
@@ -36,6 +36,7 @@ ONLY: dict[tuple[str, str], tuple[int, ...]] = {
     ("HVMOP_set_evtchn_upcall_vector", "vector"): (0, 1, 15, *range(0x30, 0x70, 5)),
     ("HVMOP_xentrace", "event"): (0, 1, 0xFFF, 0x1000, 0xFFFF),
     ("HVMOP_xentrace", "extra_bytes"): (0, 3, 4, 27, 28, 29, 32, 0xFFFF),
+    ("physdev_op.other", "cmd"): (0, 2, 5, 12, 15, 20, 23, 33, 0xFFFF),  # not the machine's devices
 }
 
 #: The first of the frames that vCPUs have for a vcpu_info of their own, by number beside `_gfn`s.
@@ -139,14 +140,12 @@ def _initialise(op: Operation, values: Values, model: Model, random: Random) -> 
     for name in random.sample(sorted(drawn), random.choice((0, 1, 1, 1, 2))):
         bit = 1 << random.randrange(8 * fields[name].size[0])
         kept[name] = random.choice((drawn[name], kept[name] ^ bit, kept[name] ^ bit, 0))
-    image = bytearray(128)
-    for name, value in kept.items():
-        if name.startswith("wide_") == bool(form) or name in ("form", "pad"):
-            offset, size = fields[name].offset[0], fields[name].size[0]
-            image[offset : offset + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
-    for name, slot in fields.items():
-        offset, size = slot.offset[0], slot.size[0]
-        values[name] = int.from_bytes(image[offset : offset + size], "little")
+    told = {
+        name: value
+        for name, value in kept.items()
+        if name.startswith("wide_") == bool(form) or name in ("form", "pad")
+    }
+    values.update(overlaid(op, told, model.width))
     once_only(op, values, model, random)
 
 

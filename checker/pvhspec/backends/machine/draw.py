@@ -10,7 +10,7 @@ from random import Random
 from pvhspec.backends.interpreter.path import Path
 from pvhspec.backends.machine.careful import ENDS, ONLY, SLEEPS, careful, tame
 from pvhspec.backends.machine.frames import frames
-from pvhspec.backends.machine.model import Ask, Foretold, Memory, Model
+from pvhspec.backends.machine.model import Ask, Foretold, Memory, Model, is_pointer
 from pvhspec.backends.machine.pools import Pools
 from pvhspec.ir.ir import OWN_RANK, Operation, Spec, Version
 from pvhspec.types.types import BitsType
@@ -81,7 +81,7 @@ class Drawer:
         """A call of an operation: from ring 0 and with good memory, as a rule."""
         way = self.random.random()
         memory: Memory = "ordinary"
-        if op.struct is not None or op.name.endswith(".other"):
+        if op.struct is not None or op.pointer is not None or op.name.endswith(".other"):
             memory = "unreadable" if way < 0.05 else "readonly" if way < 0.11 else "ordinary"
         if memory == "readonly" and op.choices and self.model.cell("fifo", 0):
             memory = "ordinary"  # which port it was would never be known, here nor to the judge
@@ -90,6 +90,8 @@ class Drawer:
         cpl = 3 if op.name in SLEEPS else cpl
         number = self._number(op)
         values, arrays = self._values(op)
+        if memory != "ordinary" and op.struct is None and op.pointer is not None:
+            values.pop(op.pointer, None)
         return Ask(op, values, memory, 3 if cpl else 0, number, arrays)
 
     # ---- arguments -------------------------------------------------------------------------
@@ -167,9 +169,13 @@ class Drawer:
         plain = op.params
         if op.command is not None:
             plain = tuple(p for p in op.params[1:] if p.name != pointer)
-        for param in plain if op.modelled and op.number is not None else ():
-            kind = param.type
-            if isinstance(kind, BitsType) and (op.command is not None or op.struct is None):
+        for param in plain if op.number is not None else ():
+            kind, only = param.type, ONLY.get((op.name, param.name))
+            if not isinstance(kind, BitsType) or is_pointer(param):
+                continue
+            if only is not None:
+                values[param.name] = self.random.choice(only)
+            elif op.command is not None or op.struct is None:
                 values[param.name] = self.pools.draw(
                     param.name, kind.name, kind.width, kind.below, sources, path, self.random
                 )
@@ -182,7 +188,8 @@ class Drawer:
             values[op.params[0].name] = self.random.choice((near, *_OTHER_COMMANDS))
             if values[op.params[0].name] in known:
                 values[op.params[0].name] = 0xFFFFFFFF
-            values.update({p.name: self.random.choice((0, 0, 0, 5)) for p in op.params[1:-1]})
+            rest = (p for p in op.params[1:] if not is_pointer(p))
+            values.update({p.name: self.random.choice((0, 0, 0, 5)) for p in rest})
         elif op.params and op.command is not None and self.random.random() < 0.7:
             values[op.params[-1].name] = self.random.choice((0, 1, 0xDEAD000))
 

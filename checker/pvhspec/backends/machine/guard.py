@@ -18,7 +18,7 @@ from pvhspec.backends.machine.careful import (
     tame,
 )  # fmt: skip
 from pvhspec.backends.machine.frames import NO_FRAME, own_frames
-from pvhspec.backends.machine.model import Ask, Model
+from pvhspec.backends.machine.model import Ask, Model, overlaid
 
 __all__ = ["guarded"]
 
@@ -47,6 +47,8 @@ def guarded(ask: Ask, model: Model, random: Random) -> Ask:
     change = _CHANGES.get(op.name)
     if change is not None:
         change(values, model)
+    told = overlaid(op, values, model.width)
+    values.update((name, told[name]) for name in values if name in told)
     if op.name == "VCPUOP_initialise":
         once_only(op, values, model, random)
     memory = "unreadable" if op.name in ENDS else ask.memory

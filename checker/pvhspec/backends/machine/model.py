@@ -24,6 +24,7 @@ from pvhspec.backends.shown import Map
 from pvhspec.ir.ir import (
     STATUS,
     Const,
+    Input,
     Operation,
     Slot,
     Spec,
@@ -43,6 +44,8 @@ __all__ = [
     "chosen_port",
     "definite_spec",
     "inputs_of",
+    "is_pointer",
+    "overlaid",
     "result_of",
 ]
 
@@ -222,6 +225,24 @@ def inputs_of(ask: Ask, common: Mapping[str, Any]) -> dict[str, Any]:
             values = ask.arrays.get(f"{array.name}.{part.name}", ())
             table.update({(i,): v for i, v in enumerate(values)})
     return fields
+
+
+def is_pointer(param: Input) -> bool:
+    """Whether a parameter is the address of something."""
+    return getattr(param.type, "name", None) == "pointer"
+
+
+def overlaid(op: Operation, given: Mapping[str, int], width: int) -> dict[str, int]:
+    """All that a structure of these fields and zeroes says: where forms of it share their bytes, a
+    field of the one is a field of the other, and the last of those given counts."""
+    narrow = int(width == 32)
+    read = [(s.name, s.offset[narrow], s.size[narrow]) for s in op.slots if s.read]
+    image = bytearray(max((offset + size for _, offset, size in read), default=0))
+    for name, offset, size in read:
+        if name in given:
+            number = given[name] & (1 << 8 * size) - 1
+            image[offset : offset + size] = number.to_bytes(size, "little")
+    return {n: int.from_bytes(image[at : at + size], "little") for n, at, size in read}
 
 
 def result_of(op: Operation, code: int, fields: dict[str, Any]) -> int:
