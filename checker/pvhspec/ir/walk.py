@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
 
-from pvhspec.ir.terms import Expr, Op, Quant, Var
+from pvhspec.ir.terms import (
+    Cell,
+    Const,
+    Expr,
+    GateTest,
+    Input,
+    Is,
+    Load,
+    Make,
+    MapInput,
+    Op,
+    Payload,
+    Quant,
+    Var,
+)
 
 __all__ = ["bound_in", "children", "conjuncts", "free_vars", "has_quantifier", "vars_of"]
 
-_EXPRESSIONS = get_args(Expr)
-# The fields in which expressions hold others; not those they bind.
-_PARTS = {k: tuple(f.name for f in fields(k) if f.name != "vars") for k in _EXPRESSIONS}
+# Where expressions hold others; not those they bind.
+_PARTS: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
+    **dict.fromkeys((Const, Input, Var, GateTest), lambda node: ()),
+    **dict.fromkeys((MapInput, Cell), attrgetter("indices")),
+    **dict.fromkeys((Op, Make), attrgetter("args")),
+    **dict.fromkeys((Is, Payload), lambda node: (node.value,)),
+    Load: lambda node: (node.address,),
+    Quant: lambda node: (node.body,),
+}
 
 
-def children(node: Expr) -> Iterator[Any]:
+def children(node: Expr) -> tuple[Expr, ...]:
     """The expressions directly inside one."""
-    for name in _PARTS[type(node)]:
-        value = getattr(node, name)
-        if isinstance(value, tuple):
-            yield from (v for v in value if isinstance(v, _EXPRESSIONS))
-        elif isinstance(value, _EXPRESSIONS):
-            yield value
+    return _PARTS[type(node)](node)
 
 
 def conjuncts(node: Expr) -> Iterator[Expr]:

@@ -110,16 +110,14 @@ class Pools:
 
     def of_operation(self, op: Operation) -> dict[str, _Sources]:
         """The sources for an operation's arguments."""
-        if op.id not in self._made:
-            self._made[op.id] = self._sources(_texts(op))
-        return self._made[op.id]
+        return self._compiler.once(_of_operation, op)
 
     def of_event(self, blocks: Sequence[Observation]) -> dict[str, _Sources]:
         """The sources for the fields of an event."""
         key = blocks[0].event
         if key not in self._made:
             texts = [e for b in blocks for e in (b.when, *(r.test for r in b.requires))]
-            self._made[key] = self._sources(texts)
+            self._made[key] = _sources(texts, self._compiler)
         return self._made[key]
 
     def draw(
@@ -159,34 +157,37 @@ class Pools:
             return random.randrange(16 if way < 0.93 else min(below or 256, 1 << bits))
         return random.getrandbits(bits)
 
-    # ---- what an argument is compared with -------------------------------------------------
 
-    def _sources(self, texts: Sequence[Expr]) -> dict[str, _Sources]:
-        made: dict[str, _Sources] = {}
-        seen: set[tuple[str, Expr]] = set()
+def _sources(texts: Sequence[Expr], compiler: Compiler) -> dict[str, _Sources]:
+    made: dict[str, _Sources] = {}
+    seen: set[tuple[str, Expr]] = set()
 
-        def sources(name: str) -> _Sources:
-            return made.setdefault(name, _Sources([], [], []))
+    def sources(name: str) -> _Sources:
+        return made.setdefault(name, _Sources([], [], []))
 
-        for node in (n for text in texts for n in _nodes(text)):
-            if not (isinstance(node, Op) and node.op in _COMPARISONS):
+    for node in (n for text in texts for n in _nodes(text)):
+        if not (isinstance(node, Op) and node.op in _COMPARISONS):
+            continue
+        for a, b in (node.args, node.args[::-1]):
+            if isinstance(b, Cell) and isinstance(a, Make):
+                for at, index in enumerate(b.indices):
+                    if isinstance(index, Input):
+                        sources(index.name).holders.append((b.state, a.variant, at))
+                for at, part in enumerate(a.args):
+                    for name in _inputs(part):
+                        sources(name).payloads.append((b.state, a.variant, at))
+            names = _inputs(a)
+            if len(names) != 1 or isinstance(a, Make | Cell) or _has_var(b) or _has_var(a):
                 continue
-            for a, b in (node.args, node.args[::-1]):
-                if isinstance(b, Cell) and isinstance(a, Make):
-                    for at, index in enumerate(b.indices):
-                        if isinstance(index, Input):
-                            sources(index.name).holders.append((b.state, a.variant, at))
-                    for at, part in enumerate(a.args):
-                        for name in _inputs(part):
-                            sources(name).payloads.append((b.state, a.variant, at))
-                names = _inputs(a)
-                if len(names) != 1 or isinstance(a, Make | Cell) or _has_var(b) or _has_var(a):
-                    continue
-                name = next(iter(names))
-                if (name, b) not in seen and name not in _inputs(b):
-                    seen.add((name, b))
-                    sources(name).bounds.append(self._compiler.expr(b))
-        return made
+            name = next(iter(names))
+            if (name, b) not in seen and name not in _inputs(b):
+                seen.add((name, b))
+                sources(name).bounds.append(compiler.expr(b))
+    return made
+
+
+def _of_operation(op: Operation, compiler: Compiler) -> dict[str, _Sources]:
+    return _sources(_texts(op), compiler)
 
 
 def _texts(op: Operation) -> list[Expr]:
