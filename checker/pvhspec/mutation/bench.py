@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from pvhspec.backends.dispatch import Dispatch
 from pvhspec.backends.interpreter.compiled import Compiled
+from pvhspec.backends.interpreter.quantify import size_of
 from pvhspec.backends.places import nodes
-from pvhspec.ir.ir import Cell, Example, ExampleStep, Gate, Spec, Update
+from pvhspec.ir.ir import Cell, Example, ExampleStep, Gate, Observation, Spec, Update
 from pvhspec.ir.lower import lower
 from pvhspec.mutation.make import Mutant, with_mutant, without_examples
 from pvhspec.mutation.outline import Outline
@@ -20,6 +21,8 @@ __all__ = ["Bench", "Changed", "Readers", "changed"]
 
 T = TypeVar("T")
 Where = tuple[Version, str]
+
+_FAR = 1 << 16  # values of one variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ class Bench:
         open_ = tuple(replace(o, gate=Gate()) for o in self.spec.operations)
         self._anywhere = replace(self.spec, operations=open_)
         self._touched = [self._look(example) for example in self.spec.examples]
+        self._far = {o.event for o in self.spec.observations if _goes_far(o)}
         self.readers = Readers(self.spec)
 
     def _look(self, example: Example) -> _Touched:
@@ -185,7 +189,8 @@ class Bench:
         return touched
 
     def choose(self, mutant: Mutant, what: Changed) -> list[int]:
-        """The examples, by number, that a mistake may show in, those about its clause first."""
+        """The examples, by number, that a mistake may show in, those about its clause first, and of
+        those the ones that are soon run."""
         what = what.with_readers(self.readers)
         raw = bool(what.others) and not what.operations
         chosen = [
@@ -198,11 +203,12 @@ class Bench:
         ]
         declared = ".".join(mutant.place.split(".")[:3])
 
-        def rank(number: int) -> tuple[bool, bool, int]:
+        def rank(number: int) -> tuple[bool, bool, int, int]:
             example = self.spec.examples[number]
+            far = sum(step.kind in self._far for step in example.steps)
             breaks = example.violates or ""
             direct, near = breaks.startswith(mutant.place), breaks.startswith(declared)
-            return not direct, not near, len(example.steps)
+            return not direct, not near, far, len(example.steps)
 
         return sorted(chosen, key=rank)
 
@@ -259,6 +265,11 @@ class Bench:
         own = what.with_readers(self.readers)
         made.take_over(self._compiled[where], own.operations, own.kinds, compiler=not what.states)
         return made
+
+
+def _goes_far(block: Observation) -> bool:
+    """Whether a block writes for each of very many values, which takes its time."""
+    return any(size_of(v.type) > _FAR for u in block.updates for v in u.binders)
 
 
 def _merged(
