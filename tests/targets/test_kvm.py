@@ -11,7 +11,7 @@ from pvhspec.cli import main
 from pvhspec.ir.cache import load_spec
 from pvhspec.ir.ir import Spec
 from pvhspec.judge import judge
-from pvhspec.targets import Capture, MissingTool, Program, TargetError, capture_kvm, kvm
+from pvhspec.targets import Capture, MissingTool, Program, TargetError, capture_kvm, kvm, vmm
 from pvhspec.targets.pvh_state import DEVIATIONS, LIBERTIES
 from pvhspec.targets.starts import Start
 from pvhspec.targets.steps import AwaitVcpu, Cpuid, Hang, Sipi
@@ -126,12 +126,12 @@ def test_what_has_no_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_vmm_takes_no_nonsense(tmp_path: Path) -> None:
     try:
-        vmm = kvm.build_vmm()
+        built = vmm.build_vmm()
     except MissingTool as missing:
         pytest.skip(str(missing))
     for line in ("ram 0", "reg rflux 2", "seg cs 1 2 3", "vcpus 99", "load 0 0 5 nowhere"):
         (tmp_path / "machine").write_text(f"{line}\n")
-        command = [str(vmm), "5", "machine", "state"]
+        command = [str(built), "5", "machine", "state"]
         done = subprocess.run(command, cwd=tmp_path, check=False, timeout=10)
         assert done.returncode == 2
         assert f"line {line}\nend not understood" in (tmp_path / "state").read_text()

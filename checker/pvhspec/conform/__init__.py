@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from pvhspec.conform.plan import Job, bundled_programs, kvm_jobs, qemu_jobs, xen_jobs
+from pvhspec.conform.plan import Job, bundled_programs, kvm_jobs, kvm_xen_jobs, qemu_jobs, xen_jobs
 from pvhspec.conform.run import Outcome, run_job, run_jobs
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Outcome",
     "bundled_programs",
     "kvm_jobs",
+    "kvm_xen_jobs",
     "qemu_jobs",
     "run_job",
     "run_jobs",

@@ -15,7 +15,7 @@ from pvhspec.targets import Program
 from pvhspec.targets.pvh_state import DEVIATIONS, LIBERTIES
 from pvhspec.targets.starts import Start, all_starts, few_starts
 
-__all__ = ["Job", "bundled_programs", "kvm_jobs", "qemu_jobs", "xen_jobs"]
+__all__ = ["Job", "bundled_programs", "kvm_jobs", "kvm_xen_jobs", "qemu_jobs", "xen_jobs"]
 
 _WIDTHS: tuple[Width, Width] = (64, 32)
 
@@ -24,9 +24,9 @@ _WIDTHS: tuple[Width, Width] = (64, 32)
 class Job:
     """One boot of one target with one program.
 
-    `target` is `xen`, `qemu-pvh` or `kvm`; `image` a Xen image or release, a machine type of QEMU,
-    or `kvm`. `start` is what a loader is given; without a program, what the job is about. `domu`:
-    the program runs in an unprivileged domain that dom0 makes.
+    `target` is `xen`, `qemu-pvh`, `kvm` or `kvm-xen`; `image` a Xen image or release, a machine
+    type of QEMU, or the target again. `start` is what a loader is given; without a program, what
+    the job is about. `domu`: the program runs in an unprivileged domain that dom0 makes.
     """
 
     target: str
@@ -49,9 +49,10 @@ class Job:
         return f"{self.target}-{Path(self.image).name}-{name}-{self.width}"
 
 
-def bundled_programs() -> list[Path]:
-    """The programs that come with pvhspec: the one that takes longest first."""
-    folder = _data.traces_dir() / "capture" / "programs"
+def bundled_programs(target: str = "") -> list[Path]:
+    """The programs that come with pvhspec: the one that takes longest first. Those for one target
+    alone are in a folder of its name."""
+    folder = _data.traces_dir() / "capture" / "programs" / target
     return sorted(folder.glob("*.prog"), key=lambda path: (-path.stat().st_size, path.name))
 
 
@@ -100,6 +101,11 @@ def kvm_jobs(
         return [_entry("kvm", "kvm", w, Start(deviation=d)) for d in names for w in _WIDTHS]
     others = [_entry("kvm", "kvm", w, Start(deviation=d)) for d in LIBERTIES for w in _WIDTHS]
     return _entries("kvm", "kvm", every) + others
+
+
+def kvm_xen_jobs(spec: Spec, programs: Sequence[Path]) -> list[Job]:
+    """Every program in both widths on KVM's Xen. Raises PvhError."""
+    return _with_programs("kvm-xen", "kvm-xen", spec, programs)
 
 
 def _with_programs(target: str, image: str, spec: Spec, programs: Sequence[Path]) -> list[Job]:

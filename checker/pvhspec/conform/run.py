@@ -20,7 +20,14 @@ from pvhspec.diagnostics import PvhError
 from pvhspec.ir.ir import Spec
 from pvhspec.judge import judge
 from pvhspec.report.verdict import Report, Selection
-from pvhspec.targets import Capture, TargetError, capture_kvm, capture_qemu, capture_xen
+from pvhspec.targets import (
+    Capture,
+    TargetError,
+    capture_kvm,
+    capture_kvm_xen,
+    capture_qemu,
+    capture_xen,
+)
 from pvhspec.traces import ObjectTrace
 
 __all__ = ["Outcome", "run_job", "run_jobs"]
@@ -95,6 +102,10 @@ def _capture(job: Job, timeout: float) -> Capture:
             )  # fmt: skip
         case "kvm":
             return capture_kvm(program, width=job.width, start=start, timeout=timeout)
+        case "kvm-xen":
+            return capture_kvm_xen(
+                program, width=job.width, vcpus=job.program.vcpus, timeout=timeout
+            )
     return capture_qemu(
         job.image, program, width=job.width, memory_mib=start.memory_mib, vcpus=start.vcpus,
         initrd=start.initrd, cmdline=start.cmdline, timeout=timeout,

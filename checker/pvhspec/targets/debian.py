@@ -12,14 +12,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pvhspec.targets.errors import MissingTool, TargetError
 from pvhspec.targets.probe import cache_dir
 
-__all__ = ["fetch", "mirrors", "program"]
+__all__ = ["fetch", "fetch_all", "mirrors", "program"]
 
 _CODENAMES = "buster|bullseye|bookworm|trixie|forky|duke|sid|stable|oldstable|testing|unstable"
 _RELEASE = re.compile(rf"(?:{_CODENAMES})(-security|-updates)?")
@@ -39,6 +39,13 @@ def fetch(release: str, package: str, member: str, *, by_name_only: bool = False
     the one that does, as linux-image-amd64. Raises MissingTool where apt or a mirror is missing or
     out of reach.
     """
+    return fetch_all(release, package, [member], by_name_only=by_name_only)[0]
+
+
+def fetch_all(
+    release: str, package: str, members: Sequence[str], *, by_name_only: bool = False
+) -> list[bytes]:
+    """As `fetch`, of several files of one package."""
     apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
     if apt is None or dpkg is None:
         raise MissingTool("apt-get and dpkg-deb are needed to fetch by release", _BY_PATH)
@@ -64,9 +71,11 @@ def fetch(release: str, package: str, member: str, *, by_name_only: bool = False
                 f"check the network and the mirror, {_BY_PATH}",
             )
         unpack = _run([dpkg, "-x", str(found[0]), str(folder / "tree")], folder)
-        for file in sorted((folder / "tree").glob(member)):
-            return file.read_bytes()
-        raise TargetError(f"{package} of Debian {release} has no {member} {unpack}".strip())
+        files = [next(iter(sorted((folder / "tree").glob(member))), None) for member in members]
+        if None in files:
+            lacking = members[files.index(None)]
+            raise TargetError(f"{package} of Debian {release} has no {lacking} {unpack}".strip())
+        return [file.read_bytes() for file in files if file is not None]
 
 
 def _dependency(apt: str, options: list[str], package: str) -> str:

@@ -17,18 +17,13 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-typedef uint8_t u8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include "vmm.h"
 
 #define MAX_RAM 4
 #define MAX_VCPUS 16
@@ -39,19 +34,22 @@ typedef uint64_t u64;
 static struct { u64 gpa, size; u8 *at; } ram[MAX_RAM];
 static u32 rams, vcpus = 1;
 static int kvm, vm, vcpu_fds[MAX_VCPUS], out;
+static u64 written;
 static size_t run_size;
 static struct kvm_regs regs;
 static struct kvm_sregs sregs;
 static struct kvm_debugregs debug = {.dr6 = 0xffff0ff0, .dr7 = 0x400};
 
-static _Noreturn void stop(int status, const char *what)
+_Noreturn void stop(int status, const char *what)
 {
     printf("end %s%s%s\n", what, errno && status ? ": " : "", errno && status ? strerror(errno) : "");
     fflush(stdout);
+    if (alone)
+        end_alone(status);
     _exit(status);
 }
 
-static int need(int result, const char *what)
+int need(int result, const char *what)
 {
     if (result < 0)
         stop(3, what);
@@ -174,7 +172,7 @@ static int understood(const char *line)
         return set_register(name, a);
     if (sscanf(line, "seg %15s %lli %lli %lli %lli", name, &a, &b, &c, &d) == 5)
         return set_segment(name, a, b, c, d);
-    return 0;
+    return xen_understood(line);
 }
 
 static void read_description(void)
@@ -198,6 +196,7 @@ static void set_cpuid(int vcpu, u32 id)
     for (u32 i = 0; i < table.head.nent; i++)
         if (table.entries[i].function == 1)
             table.entries[i].ebx = (table.entries[i].ebx & 0xffffff) | id << 24;
+    table.head.nent = xen_leaves(table.entries, table.head.nent, MAX_LEAVES);
     need(ioctl(vcpu, KVM_SET_CPUID2, &table), "KVM_SET_CPUID2");
 }
 
@@ -221,6 +220,7 @@ static void build(void)
         vcpu_fds[i] = need(ioctl(vm, KVM_CREATE_VCPU, i), "KVM_CREATE_VCPU");
         set_cpuid(vcpu_fds[i], i);
     }
+    xen_build(kvm, vm, vcpu_fds);
     struct kvm_sregs reset;
     need(ioctl(vcpu_fds[0], KVM_GET_SREGS, &reset), "KVM_GET_SREGS");
     sregs.apic_base = reset.apic_base;
@@ -231,6 +231,11 @@ static void build(void)
 
 static void write_out(const u8 *data, size_t length)
 {
+    written += length;
+    if (alone) {
+        put_alone(data, length);
+        return;
+    }
     while (length) {
         ssize_t done = write(out, data, length);
         if (done <= 0)
@@ -273,6 +278,7 @@ static void *drive(void *argument)
                 memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
             break;
         case KVM_EXIT_INTR: break;
+        case KVM_EXIT_XEN: xen_exit(run, (u32)(size_t)argument, written); break;
         case KVM_EXIT_SHUTDOWN: stop(0, "triple fault");
         case KVM_EXIT_HLT: stop(0, "halt");
         case KVM_EXIT_FAIL_ENTRY:
@@ -291,11 +297,16 @@ static void *drive(void *argument)
 
 int main(int count, char **words)
 {
-    if (count != 4 || !freopen(words[2], "r", stdin) || !freopen(words[3], "w", stdout))
-        return 2;
-    alarm((unsigned)atoi(words[1])); /* whatever happens, it ends */
+    if (getpid() == 1) {
+        begin_alone();
+        need(freopen("machine", "r", stdin) ? 0 : -1, "machine");
+    } else {
+        if (count != 4 || !freopen(words[2], "r", stdin) || !freopen(words[3], "w", stdout))
+            return 2;
+        alarm((unsigned)atoi(words[1])); /* whatever happens, it ends */
+        out = need(open("guest.out", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644), "guest.out");
+    }
     read_description();
-    out = need(open("guest.out", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644), "guest.out");
     build();
     show_state();
     for (size_t i = 1; i < vcpus; i++) {
