@@ -151,6 +151,18 @@ def test_what_has_nothing_to_do_with_a_state_is_ready_made(place: str) -> None:
             assert run_example(spec, example, ready) == run_example(spec, example)
 
 
+def test_what_reads_a_changed_state_is_made_anew_and_nothing_else() -> None:
+    bench, where = Bench(sources(_data.spec_dir())), ((4, 17), "pvh_dom0")
+    nothing = changed(bench.spec, bench.spec)
+    what = replace(nothing, states=frozenset({"told_by_others"}))
+    base, ready = (bench.ready(bench.spec, w, where) for w in (nothing, what))
+    near = what.with_readers(bench.readers).operations
+    ops = [o for o in bench.spec.operations if o.id.startswith("evtchn.")]
+    anew = {o.id for o in ops if ready.stepper(o) is not base.stepper(o)}
+    assert anew == near.intersection(o.id for o in ops)
+    assert 0 < len(anew) < len(ops)
+
+
 def test_a_module_is_imported_to_its_end_before_time_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
