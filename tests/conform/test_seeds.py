@@ -75,6 +75,17 @@ def test_no_example_ends_the_guest_or_leaves_its_frames(width: Width) -> None:
             assert all(gfn in st.SPARE_FRAMES or gfn >= (1 << 32) - 1 for gfn in asked), ask
 
 
+def test_granted_pages_are_mapped_where_a_trace_says_that_nothing_is() -> None:
+    made = writer()
+    grants, op = Grants(made), made.named("GNTTABOP_map_grant_ref")
+    assert op is not None
+    for ref in range(8, 20):
+        grants.write(ref, 1, 0)
+        made.ask(made.drawer.call(op))
+    assert len(made.model.mapped) == 12
+    assert all(at >> 12 in st.EMPTY_FRAMES for at in made.model.mapped)
+
+
 def test_what_is_mapped_is_let_go_by_the_handle_that_xen_gave() -> None:
     made = writer()
     grants, seeds = Grants(made), Seeds(made, Grants(made))

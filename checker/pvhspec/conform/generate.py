@@ -77,6 +77,7 @@ class _Program:
         elif plan.number % 4 == 2:
             self.scenes.brink(self.random.choice(self.scenes.takers))
         writer.snapshot()
+        self.meanwhile.last()
         return self.made()
 
     def racing(self) -> Generated:

@@ -15,6 +15,7 @@ _SUBLEAVES = (0, 1, 2, 3, 0xFFFFFFFF)
 _BESIDE = (1, 2, 0x100, 0x1FF, 0x200, 0x2FF)  # MSRs of Xen beside the one of the page
 _SPURIOUS, _TASK_PRIORITY = 0xF0, 0x80  # registers of the local APIC
 _PAGES = (1, 2, 0x800, 0xFFF)  # page indices that there are not
+_MULTICALL, _NO_MULTICALL = 13, "hypercall.table.multicall_before_4_16.absent"
 
 
 class Meanwhile:
@@ -44,6 +45,11 @@ class Meanwhile:
         steps += [st.WriteMsr(PAGE_MSR + at, at & 1) for at in _BESIDE]
         steps += [st.WriteMsr(PAGE_MSR, st.Area(STUBS + low)) for low in _PAGES]
         steps += [st.WriteMsr(PAGE_MSR, 1 << bit) for bit in (52, 63)]
+
+    def last(self) -> None:
+        """A call after which nothing is known any more."""
+        if self.writer.offers(_NO_MULTICALL):
+            self.writer.steps.append(st.Hypercall(_MULTICALL, (0, 0)))
 
     def touch(self) -> None:
         """The guest changes a shared word itself."""

@@ -22,6 +22,9 @@ AREA_SIZE = 0x40000  #: bytes
 #: Frames from 12 MiB on, where nothing of the probe's lies: a program may do with them what it
 #: likes. They are memory at the start, in every domain the probe runs in.
 SPARE_FRAMES = range(0xC00, 0xC40)
+#: Frames from 1 GiB on, where no domain has anything that the probe runs in: the machine has less
+#: memory, and no device there.
+EMPTY_FRAMES = range(0x40000, 0x40200)
 MAX_ARGS = 6
 FIRST_VECTOR = 32  #: vectors below are the processor's own exceptions
 

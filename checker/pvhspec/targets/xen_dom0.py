@@ -26,7 +26,15 @@ from pvhspec.targets.capture import Capture, chunks, finish
 from pvhspec.targets.decoding import Decoder
 from pvhspec.targets.encoding import encode
 from pvhspec.targets.errors import BadImage, TargetError
-from pvhspec.targets.steps import SPARE_FRAMES, Apic, AwaitVcpu, Program, Race, Sipi
+from pvhspec.targets.steps import (
+    EMPTY_FRAMES,
+    SPARE_FRAMES,
+    Apic,
+    AwaitVcpu,
+    Program,
+    Race,
+    Sipi,
+)
 from pvhspec.targets.two_domains import together
 
 __all__ = ["CRASH", "HALTED", "VERSION", "capture_xen", "ending", "lone_dom0"]
@@ -42,7 +50,7 @@ CRASH = re.compile(r"\(XEN\).*(?:Triple fault|Panic on CPU|Hardware Dom0 crashed
 HALTED = re.compile(r"\(XEN\) (Hardware Dom0 (?:halted|shutdown): .*)\n")
 _GSIS = re.compile(r"IRQ limits: (\d+) GSI")
 _EXTRA_PIRQS = 32  # of a domain that is not the initial one, beside those that are not MSIs
-_PIRQS = re.compile(r"d0 has maximum (\d+) PIRQs")
+_PIRQS = re.compile(r"(?:d|Dom)0 has maximum (\d+) PIRQs")
 VERSION = re.compile(r"Xen version (\d+\.\d+(?:\.\d+)?).*")
 
 
@@ -293,6 +301,7 @@ def _probe_alone(decoder: Decoder) -> dict[str, Any]:
         given |= {"ram_from": {str(domain): first}, "ram_until": {str(domain): end}}
         pages += range(first, end)
     given["frame"] = {f"{domain},{page}": "ram" for page in pages}
+    given["frame"] |= {f"{domain},{page}": "no_page" for page in EMPTY_FRAMES}
     given["extent_order_limit"] = {str(domain): 9 if domain else 18}
     return given
 

@@ -8,6 +8,7 @@ from random import Random
 
 from pvhspec.backends.machine.model import Ask, Model, overlaid
 from pvhspec.ir.ir import Operation
+from pvhspec.targets.steps import EMPTY_FRAMES
 
 __all__ = [
     "ENDS",
@@ -54,7 +55,7 @@ _CONTEXTS: tuple[Values, Values] = (
         "wide_cr4": 0x20, "wide_efer": 0x500,
     },
 )  # fmt: skip
-_FIRST = 0x40000000  # from here on granted pages are mapped: no memory is there
+_FIRST = EMPTY_FRAMES.start << 12  # from here on granted pages are mapped
 _ENDS = (0, 8, 64, 2, 4, 7, 4096 - 48, 4096 - 44, 4096 - 32, 4096 - 28, 4096 - 8)
 
 
