@@ -61,6 +61,24 @@ def test_what_another_processor_would_show_is_out_of_reach() -> None:
     assert list(out_of_reach(spec(), [clause], *WHERE, GIVEN, vendor=amd)) == [clause]
 
 
+def test_what_lies_behind_an_error_that_every_call_was_answered_with_is_out_of_reach() -> None:
+    paging = "memory.foreign.XENMEM_paging_op"
+    behind = [f"{paging}.oneself", f"{paging}.unreadable"]
+    seen = {f"{paging}.not_built_in": 9, f"{paging}.not_from_there": 1, f"{paging}.frame": 9}
+    why = "this Xen answers ENOSYS, not_built_in"
+    assert out_of_reach(spec(), behind, *WHERE, GIVEN, seen) == dict.fromkeys(behind, why)
+    assert not out_of_reach(spec(), behind, *WHERE, GIVEN, {f"{paging}.not_built_in": 1})
+    assert not out_of_reach(spec(), behind[:1], *WHERE, GIVEN, {**seen, behind[1]: 1})
+
+
+def test_a_choice_that_no_answer_tells_is_out_of_reach() -> None:
+    missing = "memory.reservation.XENMEM_decrease_reservation.missing"
+    told = "memory.reservation.XENMEM_decrease_reservation.done"
+    assert list(out_of_reach(spec(), [missing, f"{missing}.lowest", told], *WHERE, GIVEN)) == [
+        missing, f"{missing}.lowest",
+    ]  # fmt: skip
+
+
 def test_without_evidence_a_fact_of_the_machine_is_no_reason() -> None:
     pytest.importorskip("z3")
     assert not out_of_reach(spec(), [f"{BUILD_ID}.no_build_id"], *WHERE, GIVEN, [])

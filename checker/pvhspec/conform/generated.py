@@ -316,7 +316,8 @@ def _beyond(spec: Spec, session: Session, version: Version) -> dict[str, str]:
     left = left_over(spec, session.matrix, version, MODE, session.options.selection)
     session.options.say(f"looking for a way to {len(left)} clauses that never came up")
     same.pop("vcpu_exists", None)  # a run makes guests with one vCPU and with more
-    exercised = [c for c in session.matrix.conforms if session.matrix.exercised(c)]
+    matrix = session.matrix
+    exercised = matrix.conforms + matrix.violates + matrix.shown
     vendor = next((b.vendor for _, b in session.boots if b.vendor is not None), None)
     return out_of_reach(spec, left, version, MODE, same, exercised, vendor)
 

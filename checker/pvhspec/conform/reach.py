@@ -8,10 +8,13 @@ which a clause can matter, the clause is out of reach.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from itertools import chain
 from typing import Any
 
+from pvhspec.backends.interpreter.operation import shows
 from pvhspec.backends.machine.careful import ENDS
 from pvhspec.ir import build
 from pvhspec.ir.ir import Cell, Const, Expr, Input, Observation, Operation, Spec, State, Version
@@ -23,6 +26,8 @@ __all__ = ["out_of_reach"]
 _BUDGET = 3.0  # seconds for one clause
 _EXISTS = "domain_exists"
 _END, _ENDED = "shut_down", "the guest would be shut down"
+_UNSAID = "no answer says what was chosen"
+_OFTEN = 5  # calls answered alike, from which on it is taken to be always so
 _ALONE = {"caller": 0}  # the guest is the initial domain
 
 Given = Mapping[str, Mapping[str, Any]]
@@ -38,10 +43,11 @@ def out_of_reach(
     vendor: int | None = None,
 ) -> dict[str, str]:
     """Those of the clauses that the guest cannot come to, each with the reason in words. `given` is
-    what the header of its traces says, `vendor` the processor's, and from what was `exercised`
-    facts of the machine are learned. Without the solver, fewer are known."""
-    wanted = list(clauses)
-    found = {c: reason for c, reason in _by_nature(spec) if c in wanted}
+    what the header of its traces says, `vendor` the processor's, and from what was `exercised`,
+    and how often, facts of the machine are learned. Without the solver, fewer are known."""
+    wanted, often = list(clauses), Counter(exercised)
+    told = chain(_by_nature(spec), _behind_an_error(spec, often, version, mode))
+    found = {c: reason for c, reason in told if c in wanted}
     try:
         from pvhspec.backends.solver.witness import witnesses
     except ImportError:
@@ -51,17 +57,16 @@ def out_of_reach(
 
     def never(asked: Iterable[str], table: Given) -> list[str]:
         narrow = _with(spec, fixed, table, surroundings)
-        told = witnesses(narrow, asked, where=(version, mode), depth=0, budget=_BUDGET)
-        return [one.clause for one in told if one.status == "never"]
+        came = witnesses(narrow, asked, where=(version, mode), depth=0, budget=_BUDGET)
+        return [one.clause for one in came if one.status == "never"]
 
     def left() -> list[str]:
         return [c for c in wanted if c not in found]
 
     found.update({c: _reason(spec, c, fixed) for c in never(left(), given)})
-    seen = set(exercised)
     for fact in _facts(spec, fixed, given):
         about = [c for c in left() if fact in _reads(spec, c)]
-        shown = [c for c in seen if fact in _reads(spec, c)] if about else []
+        shown = [c for c in often if fact in _reads(spec, c)] if about else []
         key = "0" if spec.states[fact].indices else ""
         for value in (True, False):
             if shown and never(shown, {**given, fact: {key: not value}}):  # then it is not so
@@ -84,11 +89,31 @@ def _by_nature(spec: Spec) -> Iterator[tuple[str, str]]:
                     yield op.success, _ENDED
         if op.name in ENDS:
             yield op.frame, _ENDED
+        for choice in op.choices:
+            if shows(op, choice.var) is None:
+                yield from ((c, _UNSAID) for c in (choice.clause, choice.lowest) if c)
     for seen in spec.observations:
         if seen.event not in RECORDED:
             reason = f"the probe records no {seen.event}"
             yield from ((r.clause, reason) for r in seen.requires)
             yield from ((u.clause, reason) for u in seen.updates)
+
+
+def _behind_an_error(
+    spec: Spec, often: Counter[str], version: Version, mode: str
+) -> Iterator[tuple[str, str]]:
+    """What comes after an error that this Xen has answered every call with that came so far: how it
+    was built or started, which no call changes."""
+    for op in spec.operations:
+        for error in op.errors:
+            always = error.when is None and error.only is None and error.gate.open(version, mode)
+            if not always or often[error.clause] < _OFTEN:
+                continue
+            after = [e.clause for e in op.errors if e.rank >= error.rank and e is not error]
+            after += [op.success, *(e.clause for e in op.ensures), *(u.clause for u in op.updates)]
+            if not any(often[c] for c in after):
+                leaf = error.clause.rpartition(".")[2]
+                yield from ((c, f"this Xen answers {error.name}, {leaf}") for c in after)
 
 
 def _facts(spec: Spec, fixed: set[str], given: Given) -> list[str]:
