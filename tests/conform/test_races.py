@@ -18,7 +18,7 @@ from pvhspec.targets import (
     capture_qemu,
     capture_xen,
 )
-from pvhspec.targets.steps import AwaitVcpu, Program, Race, Sipi
+from pvhspec.targets.steps import AwaitVcpu, Hypercall, Program, Race, Sipi
 from pvhspec.traces import ObjectTrace
 from tests.real import real_xen
 
@@ -97,6 +97,13 @@ def test_a_program_that_races_can_be_written_down_and_read_again(spec: Spec, num
     assert compiled is not None, errors
     assert compiled.program.steps == steps
     assert compiled.vcpus == 2
+
+
+def test_a_program_that_races_stops_the_other_vcpu_in_the_end(spec: Spec) -> None:
+    plan = plan_of(Options("4.17", seed=1, races=True), 0)
+    steps = generate(spec, (4, 17, 7), MODE, plan, Counter()).program.steps
+    ended = [s.args[:2] for s in steps[-4:] if isinstance(s, Hypercall)]
+    assert ended == [(1, 1), (10, 1), (2, 1), (3, 1)]
 
 
 def test_some_of_the_boots_of_every_budget_race() -> None:

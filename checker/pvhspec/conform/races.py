@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pvhspec.backends.machine.careful import OWN_FRAMES
+from pvhspec.backends.machine.model import Ask
 from pvhspec.conform.render import step_of
 from pvhspec.conform.scenes import Scenes
 from pvhspec.conform.writer import Writer
@@ -22,6 +24,7 @@ __all__ = ["Races"]
 _CALLS = 500  # of a program: a race takes longer than as many calls one after the other
 _BEFORE = (0, 12)  # calls of vCPU 0 alone, for the race to be about something
 _AT_ONCE = (1, 2, 2, 3, 3, 4, 8)  # calls of each
+_NOT_DOWN = "vcpu.areas.VCPUOP_register_vcpu_info.not_down"
 #: Each of these takes many steps under no one lock, or goes over to another way of telling events.
 _LONG = ("EVTCHNOP_reset", "EVTCHNOP_init_control", "EVTCHNOP_expand_array")
 
@@ -41,6 +44,7 @@ class Races:
         most = min(_CALLS, self.writer.plan.calls)
         while self.writer.calls < most:
             self.episode()
+        self.stop()
 
     def episode(self) -> None:
         """Some races, and back to no ports."""
@@ -52,6 +56,20 @@ class Races:
             self.race(among)
         self.scenes.audit()
         self.scenes.clear()
+
+    def stop(self) -> None:
+        """What is refused while the other vCPU is up; then it is stopped."""
+        writer = self.writer
+        its = {"vcpuid": 1, "mfn": OWN_FRAMES + 1, "offset": 0, "arg": 0}
+        for name in ("VCPUOP_up", "VCPUOP_register_vcpu_info", "VCPUOP_down", "VCPUOP_is_up"):
+            op = writer.named(name)
+            moves = name.endswith("info") and not writer.offers(_NOT_DOWN)
+            if op is not None and not moves:  # what has been moved, nobody follows here
+                takes = [p.name for p in op.params] + [s.name for s in op.slots]
+                values = {key: value for key, value in its.items() if key in takes}
+                if op.struct is not None:
+                    values.pop("arg")
+                writer.steps.append(step_of(Ask(op, values), writer.layouts))
 
     def race(self, among: list[Operation]) -> None:
         """Two lists of calls, of like operations on like ports."""
