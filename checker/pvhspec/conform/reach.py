@@ -27,7 +27,7 @@ _BUDGET = 3.0  # seconds for one clause
 _EXISTS = "domain_exists"
 _END, _ENDED = "shut_down", "the guest would be shut down"
 _UNSAID = "no answer says what was chosen"
-_OFTEN = 5  # calls answered alike, from which on it is taken to be always so
+_OFTEN = 3  # calls answered alike, from which on it is taken to be always so
 _ALONE = {"caller": 0}  # the guest is the initial domain
 
 Given = Mapping[str, Mapping[str, Any]]
