@@ -40,6 +40,7 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pvhspec-table-") as temporary:
         folder = args.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         there = [
             row
             for row in rows(args.peers, args.spec, folder, int(args.events))
