@@ -18,7 +18,8 @@ from pvhspec.diagnostics import PvhError
 from pvhspec.ir.lower import lower
 from pvhspec.mutation.bench import Bench, changed
 from pvhspec.mutation.corpus import corpus
-from pvhspec.mutation.judge import _Late, _limited
+from pvhspec.mutation.judge import Verdict, _Late, _limited
+from pvhspec.mutation.known import Known
 from pvhspec.mutation.make import Mutant, mutants, with_mutant, without_examples
 from pvhspec.mutation.reasons import FILE, read_reasons, stale
 from pvhspec.mutation.run import Judged, chosen, judge_all
@@ -232,6 +233,19 @@ def test_a_reason_lets_a_mutant_live(tmp_path: Path) -> None:
     assert {score.why(j) for j in shrill} == {"nobody hears the difference"}
     assert not set(map(id, shrill)) & set(map(id, score.unexplained))
     assert stale(found, some(), some(), whole=True) == []
+
+
+def test_any_example_may_show_what_is_owed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    whole = sources(_data.spec_dir())
+    owed = next(m for m in mutants(whole) if m.place == "evtchn.delivery.owed_by_apic")
+    Known(Bench(whole), [], 1.0).add(owed, "examples", Verdict(""))
+    assert Known(Bench(whole), [], 1.0).verdict(owed, "examples") == Verdict("")
+    fewer = tuple(
+        replace(m, items=m.items[:-1]) if m.name.text == "cpuid.leaves_examples" else m
+        for m in whole.modules
+    )
+    assert Known(Bench(replace(whole, modules=fewer)), [], 1.0).verdict(owed, "examples") is None
 
 
 def test_a_reason_of_nothing_is_an_error(tmp_path: Path) -> None:

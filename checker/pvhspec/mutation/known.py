@@ -42,6 +42,7 @@ class Known:
         for name, needs in zip(self._examples, examples.values(), strict=True):
             for place in needs:
                 self._told_by.setdefault(place, set()).add(name)
+        self._obligations = bench.outline.all_of(ast.ObligationDecl)
         self._lines: dict[tuple[str, Witness], dict[str, Any]] = {}
         for line in _read():
             self._lines[line["mutant"], line["witness"]] = line
@@ -93,6 +94,8 @@ class Known:
         if line["witness"] == "examples":
             users = self._outline.users(mutant.declaration)
             told = {name for at in users for name in self._told_by.get(at, ())}
+            if users & self._obligations:  # whatever an example is about, it may show what is owed
+                told = self._there
             return self._outline.digest(told).hex()[:16]
         return self._seen if line["witness"] == "traces" else self._claims
 
