@@ -228,8 +228,10 @@ def _gaps(
         late = [z3.Not(d) for e, d in made.due if e.after_success]
         ground.constraints += [z3.Not(made.refused), none, *late, made.code == _NO_CODE]
         answer, model = Search(ground, budget).run([])
-        if answer is None:
-            yield Finding("open", choice.clause, f"not decided in {budget:g} s")
+        if answer is None:  # then an error that may always be returned is as good an answer
+            never = list(_never_refused(special, asked))
+            if not never or Search(ground, budget).run(never)[0] is not False:
+                yield Finding("open", choice.clause, f"not decided in {budget:g} s")
         if not answer:
             continue
         inputs = {n: _plain(model, x) for n, x in made.frame.inputs.items()}
@@ -251,6 +253,18 @@ def _gaps(
         asked.ground.constraints[:] = ensured
         if asked.possible(budget, made.effects, made.code == 0, made.allowed, z3.Not(test)):
             yield Finding("contradiction", ensure.clause, f"the effects do otherwise ({place})")
+
+
+def _never_refused(op: Operation, asked: _Asked) -> Iterator[Term]:
+    """That no error may be returned which is never due."""
+    for error in op.errors:
+        if error.when is None and not error.after_success:
+            only = error.only
+            yield (
+                z3.BoolVal(False)
+                if only is None
+                else z3.Not(asked.ground.expr(only, asked.call.frame))
+            )
 
 
 _NO_CODE = 0xFFFF
