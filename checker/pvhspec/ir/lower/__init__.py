@@ -12,6 +12,7 @@ from pvhspec.ir.ir import (
     EventKind,
     Example,
     Expr,
+    GateTest,
     Input,
     Invariant,
     Load,
@@ -185,11 +186,15 @@ class _Lowering:
         how = "rise" if item.drift is None else item.drift.kind
         given = item.init.kind == "given"
         scope.check_cites(item.tail.cites)
-        if init is not None and _reads(init, (Cell, Input, MapInput, Load)):
-            why = "how a state begins depends on its indices, the release and the mode alone"
+        if init is not None and _reads(init, (Cell, Input, MapInput, Load, GateTest)):
+            why = "how a state begins depends on its indices alone, in every release and mode"
             scope.error(NOT_FIXED, item.init.span, why, "if the trace says it: given (…)")
-        if drift is not None and item.drift is not None and _reads(drift, (Input, MapInput, Load)):
-            why = "how a state drifts depends on states alone, not on an event"
+        if (
+            drift is not None
+            and item.drift is not None
+            and _reads(drift, (Input, MapInput, Load, GateTest))
+        ):
+            why = "how a state drifts depends on states alone, not on an event, release or mode"
             scope.error(NOT_FIXED, item.drift.span, why)
         return State(
             item.name.text, variables, kind, init, given, drift, how, item.prose,
